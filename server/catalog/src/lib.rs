@@ -1,0 +1,13 @@
+//! Glue's data model, the embedded catalog, Hive types and partition projection.
+//!
+//! Knows no SQL engine, no wire protocol and no cloud SDK: everything here builds and tests in seconds.
+
+pub mod domain;
+mod error;
+pub mod model;
+mod store;
+
+pub use domain::{Bound, Domain, Domains, Interval, PartitionValue};
+pub use error::CatalogError;
+pub use model::{Column, Database, Partition, SerDeInfo, StorageDescriptor, Table};
+pub use store::CatalogStore;
