@@ -4,10 +4,13 @@
 
 pub mod domain;
 mod error;
+pub mod hive_type;
 pub mod model;
+pub mod names;
 mod store;
 
 pub use domain::{Bound, Domain, Domains, Interval, PartitionValue};
 pub use error::CatalogError;
+pub use hive_type::{HiveType, StructField};
 pub use model::{Column, Database, Partition, SerDeInfo, StorageDescriptor, Table};
 pub use store::CatalogStore;
