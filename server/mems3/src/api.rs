@@ -1,0 +1,515 @@
+//! The S3 operations over `storage`: what each one answers. No counting, no faults, no sockets.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use http::{HeaderMap, HeaderValue, header};
+use s3s::crypto::{Checksum, Md5};
+use s3s::dto::*;
+use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+
+use crate::conditions::{ReadConditions, check_write, entity_tag};
+use crate::storage::{ListItem, ListQuery, Storage, StoredObject};
+
+/// The operations; everything not named here is answered 501 by s3s.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    pub(crate) storage: Arc<Storage>,
+    /// Most names on one listing page.
+    pub(crate) page_size: Arc<AtomicUsize>,
+}
+
+/// Headers that a read of an object shows.
+struct ObjectHead {
+    e_tag: ETag,
+    last_modified: Timestamp,
+    content_type: Option<String>,
+    metadata: Option<Metadata>,
+}
+
+impl ObjectHead {
+    fn of(object: &StoredObject) -> Self {
+        Self {
+            e_tag: entity_tag(object),
+            last_modified: Timestamp::from(object.last_modified),
+            content_type: object.content_type.clone(),
+            metadata: (!object.metadata.is_empty()).then(|| object.metadata.clone()),
+        }
+    }
+}
+
+/// Bytes of `object` that a `Range` header selects, and its `Content-Range`.
+fn select(object: &StoredObject, range: Option<s3s::dto::Range>) -> S3Result<(Range<u64>, Option<String>)> {
+    let len = object.len();
+    let Some(range) = range else {
+        return Ok((0..len, None));
+    };
+    // A suffix of an empty object cannot be satisfied either, although the range arithmetic allows it.
+    match range.check(len) {
+        Ok(bytes) if len > 0 => {
+            let text = format!("bytes {}-{}/{len}", bytes.start, bytes.end - 1);
+            Ok((bytes, Some(text)))
+        }
+        _ => {
+            let mut error = S3Error::new(S3ErrorCode::InvalidRange);
+            if let Ok(value) = HeaderValue::try_from(format!("bytes */{len}")) {
+                error.set_headers(HeaderMap::from_iter([(header::CONTENT_RANGE, value)]));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Slice bounds; objects live in memory, so their offsets fit `usize`.
+fn slice(bytes: &Bytes, range: &Range<u64>) -> Bytes {
+    bytes.slice(range.start as usize..range.end as usize)
+}
+
+/// Reads a request body whole and checks it against the header's MD5.
+async fn receive(body: Option<StreamingBlob>, content_md5: Option<&str>) -> S3Result<Bytes> {
+    let mut frames: Vec<Bytes> = match body {
+        Some(body) => body
+            .try_collect()
+            .await
+            .map_err(|e| S3Error::with_source(S3ErrorCode::IncompleteBody, e))?,
+        None => Vec::new(),
+    };
+    let bytes = match frames.len() {
+        1 => frames.swap_remove(0),
+        _ => frames.concat().into(),
+    };
+    if let Some(expected) = content_md5 {
+        let actual = Md5::checksum(&bytes);
+        if base64(&actual) != expected {
+            return Err(s3_error!(BadDigest));
+        }
+    }
+    Ok(bytes)
+}
+
+/// Standard base64 with padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().fold(0u32, |group, b| group << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
+        for at in 0..4 {
+            let letter = ALPHABET[(group >> (18 - 6 * at)) as usize & 63];
+            out.push(if at <= chunk.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
+        }
+    }
+    out
+}
+
+/// Percent-encodes a name for `encoding-type=url`.
+fn url_encode(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
+                out.push(char::from(byte))
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// Continuation tokens are opaque to clients: the last name of the page in hex.
+fn decode_token(token: &str) -> S3Result<String> {
+    let bytes = hex::decode(token).ok();
+    let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    name.ok_or_else(|| s3_error!(InvalidArgument, "The continuation token provided is incorrect"))
+}
+
+/// Lengths fit: objects are far smaller than 2^63.
+fn signed(len: u64) -> i64 {
+    i64::try_from(len).unwrap_or(i64::MAX)
+}
+
+#[async_trait::async_trait]
+impl S3 for Api {
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = req.input;
+        let object = self.storage.get(&input.bucket, &input.key)?;
+        let conditions = ReadConditions {
+            if_match: input.if_match,
+            if_none_match: input.if_none_match,
+            if_modified_since: input.if_modified_since,
+            if_unmodified_since: input.if_unmodified_since,
+        };
+        conditions.check(&object)?;
+        let (range, content_range) = select(&object, input.range)?;
+        let head = ObjectHead::of(&object);
+        Ok(S3Response::new(GetObjectOutput {
+            body: Some(StreamingBlob::from(Body::from(slice(&object.bytes, &range)))),
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: Some(signed(range.end - range.start)),
+            content_range,
+            content_type: head.content_type,
+            e_tag: Some(head.e_tag),
+            last_modified: Some(head.last_modified),
+            metadata: head.metadata,
+            ..GetObjectOutput::default()
+        }))
+    }
+
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = req.input;
+        let object = self.storage.get(&input.bucket, &input.key)?;
+        let conditions = ReadConditions {
+            if_match: input.if_match,
+            if_none_match: input.if_none_match,
+            if_modified_since: input.if_modified_since,
+            if_unmodified_since: input.if_unmodified_since,
+        };
+        conditions.check(&object)?;
+        let (range, content_range) = select(&object, input.range)?;
+        let head = ObjectHead::of(&object);
+        let status = if content_range.is_some() {
+            http::StatusCode::PARTIAL_CONTENT
+        } else {
+            http::StatusCode::OK
+        };
+        let output = HeadObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: Some(signed(range.end - range.start)),
+            content_range,
+            content_type: head.content_type,
+            e_tag: Some(head.e_tag),
+            last_modified: Some(head.last_modified),
+            metadata: head.metadata,
+            ..HeadObjectOutput::default()
+        };
+        Ok(S3Response::with_status(output, status))
+    }
+
+    async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = req.input;
+        self.storage.has_bucket(&input.bucket)?;
+        let bytes = receive(input.body, input.content_md5.as_deref()).await?;
+        let object = StoredObject {
+            content_type: input.content_type,
+            metadata: input.metadata.unwrap_or_default(),
+            ..StoredObject::new(bytes)
+        };
+        let object = self.storage.put(&input.bucket, &input.key, object, |existing| {
+            check_write(existing, input.if_match.as_ref(), input.if_none_match.as_ref())
+        })?;
+        let e_tag = Some(entity_tag(&object));
+        Ok(S3Response::new(PutObjectOutput {
+            e_tag,
+            ..PutObjectOutput::default()
+        }))
+    }
+
+    async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let input = req.input;
+        let CopySource::Bucket {
+            bucket,
+            key,
+            version_id: None,
+        } = &input.copy_source
+        else {
+            return Err(s3_error!(NotImplemented, "Only <bucket>/<key> is a source"));
+        };
+        let source = self.storage.get(bucket, key)?;
+        let conditions = ReadConditions {
+            if_match: input.copy_source_if_match,
+            if_none_match: input.copy_source_if_none_match,
+            if_modified_since: input.copy_source_if_modified_since,
+            if_unmodified_since: input.copy_source_if_unmodified_since,
+        };
+        // A copy has no 304: every condition that fails is 412.
+        conditions
+            .check(&source)
+            .map_err(|_| s3_error!(PreconditionFailed))?;
+        let replace = input
+            .metadata_directive
+            .as_ref()
+            .is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
+        let mut copy = StoredObject::new(source.bytes.clone());
+        copy.content_type = if replace {
+            input.content_type
+        } else {
+            source.content_type.clone()
+        };
+        copy.metadata = if replace {
+            input.metadata.unwrap_or_default()
+        } else {
+            source.metadata.clone()
+        };
+        let object = self.storage.put(&input.bucket, &input.key, copy, |_| Ok(()))?;
+        let copy_object_result = Some(CopyObjectResult {
+            e_tag: Some(entity_tag(&object)),
+            last_modified: Some(Timestamp::from(object.last_modified)),
+            ..CopyObjectResult::default()
+        });
+        Ok(S3Response::new(CopyObjectOutput {
+            copy_object_result,
+            ..CopyObjectOutput::default()
+        }))
+    }
+
+    async fn delete_object(
+        &self,
+        req: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        self.storage.delete(&req.input.bucket, &req.input.key)?;
+        Ok(S3Response::new(DeleteObjectOutput::default()))
+    }
+
+    async fn delete_objects(
+        &self,
+        req: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let input = req.input;
+        if input.delete.objects.len() > 1000 {
+            return Err(s3_error!(MalformedXML, "At most 1000 keys in one request"));
+        }
+        let mut deleted = Vec::with_capacity(input.delete.objects.len());
+        for object in input.delete.objects {
+            self.storage.delete(&input.bucket, &object.key)?;
+            deleted.push(DeletedObject {
+                key: Some(object.key),
+                ..DeletedObject::default()
+            });
+        }
+        let deleted = Some(deleted).filter(|_| !input.delete.quiet.unwrap_or(false));
+        Ok(S3Response::new(DeleteObjectsOutput {
+            deleted,
+            ..DeleteObjectsOutput::default()
+        }))
+    }
+
+    async fn create_bucket(
+        &self,
+        req: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
+        if !self.storage.create_bucket(&req.input.bucket) {
+            return Err(s3_error!(BucketAlreadyOwnedByYou));
+        }
+        let location = Some(format!("/{}", req.input.bucket));
+        Ok(S3Response::new(CreateBucketOutput {
+            location,
+            ..CreateBucketOutput::default()
+        }))
+    }
+
+    async fn delete_bucket(
+        &self,
+        req: S3Request<DeleteBucketInput>,
+    ) -> S3Result<S3Response<DeleteBucketOutput>> {
+        self.storage.delete_bucket(&req.input.bucket)?;
+        Ok(S3Response::new(DeleteBucketOutput::default()))
+    }
+
+    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.storage.has_bucket(&req.input.bucket)?;
+        Ok(S3Response::new(HeadBucketOutput::default()))
+    }
+
+    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+        let bucket = |(name, created)| Bucket {
+            name: Some(name),
+            creation_date: Some(Timestamp::from(created)),
+            ..Bucket::default()
+        };
+        let buckets = Some(self.storage.buckets().into_iter().map(bucket).collect());
+        Ok(S3Response::new(ListBucketsOutput {
+            buckets,
+            ..ListBucketsOutput::default()
+        }))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = req.input;
+        let asked = match input.max_keys {
+            Some(n) => usize::try_from(n).map_err(|_| s3_error!(InvalidArgument, "max-keys is negative"))?,
+            None => usize::MAX,
+        };
+        let limit = asked.min(self.page_size.load(Ordering::Acquire));
+        // A token continues a listing; where the listing started no longer matters then.
+        let after = match &input.continuation_token {
+            Some(token) => decode_token(token)?,
+            None => input.start_after.clone().unwrap_or_default(),
+        };
+        let query = ListQuery {
+            prefix: input.prefix.clone().unwrap_or_default(),
+            delimiter: input.delimiter.clone().unwrap_or_default(),
+            after,
+            limit,
+        };
+        let page = self.storage.list(&input.bucket, &query)?;
+        let next = page
+            .items
+            .last()
+            .filter(|_| page.truncated)
+            .map(|item| hex::encode(item.name()));
+        let url = input
+            .encoding_type
+            .as_ref()
+            .is_some_and(|e| e.as_str() == EncodingType::URL);
+        let show = |name: String| if url { url_encode(&name) } else { name };
+        let key_count = page.items.len();
+        let (mut contents, mut prefixes) = (Vec::new(), Vec::new());
+        for item in page.items {
+            match item {
+                ListItem::Object(key, object) => contents.push(Object {
+                    key: Some(show(key)),
+                    e_tag: Some(entity_tag(&object)),
+                    last_modified: Some(Timestamp::from(object.last_modified)),
+                    size: Some(signed(object.len())),
+                    storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+                    ..Object::default()
+                }),
+                ListItem::CommonPrefix(prefix) => prefixes.push(CommonPrefix {
+                    prefix: Some(show(prefix)),
+                }),
+            }
+        }
+        Ok(S3Response::new(ListObjectsV2Output {
+            name: Some(input.bucket),
+            prefix: Some(show(query.prefix)),
+            delimiter: input.delimiter.map(show),
+            start_after: input.start_after.map(show),
+            encoding_type: input.encoding_type,
+            max_keys: i32::try_from(limit).ok(),
+            key_count: i32::try_from(key_count).ok(),
+            is_truncated: Some(page.truncated),
+            continuation_token: input.continuation_token,
+            next_continuation_token: next,
+            contents: Some(contents),
+            common_prefixes: Some(prefixes),
+            ..ListObjectsV2Output::default()
+        }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        req: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let input = req.input;
+        let metadata = input.metadata.unwrap_or_default();
+        let id = self
+            .storage
+            .create_upload(&input.bucket, &input.key, input.content_type, metadata)?;
+        Ok(S3Response::new(CreateMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(id),
+            ..CreateMultipartUploadOutput::default()
+        }))
+    }
+
+    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = req.input;
+        let bytes = receive(input.body, input.content_md5.as_deref()).await?;
+        let (bucket, key, id) = (&input.bucket, &input.key, &input.upload_id);
+        let etag = self.storage.put_part(bucket, key, id, input.part_number, bytes)?;
+        let e_tag = Some(ETag::Strong(etag));
+        Ok(S3Response::new(UploadPartOutput {
+            e_tag,
+            ..UploadPartOutput::default()
+        }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = req.input;
+        let named = input
+            .multipart_upload
+            .and_then(|upload| upload.parts)
+            .unwrap_or_default();
+        let parts: Vec<(i32, Option<String>)> = named
+            .into_iter()
+            .map(|part| {
+                (
+                    part.part_number.unwrap_or_default(),
+                    part.e_tag.map(ETag::into_value),
+                )
+            })
+            .collect();
+        let object = self.storage.complete_upload(
+            &input.bucket,
+            &input.key,
+            &input.upload_id,
+            &parts,
+            |existing| check_write(existing, input.if_match.as_ref(), input.if_none_match.as_ref()),
+        )?;
+        Ok(S3Response::new(CompleteMultipartUploadOutput {
+            location: Some(format!("/{}/{}", input.bucket, input.key)),
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            e_tag: Some(entity_tag(&object)),
+            ..CompleteMultipartUploadOutput::default()
+        }))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        self.storage
+            .abort_upload(&req.input.bucket, &req.input.key, &req.input.upload_id)?;
+        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_matches_the_rfc_4648_vectors() {
+        let vectors = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ];
+        for (plain, coded) in vectors {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_range_selects_the_right_bytes_or_is_416() {
+        let object = StoredObject::new(Bytes::from_static(b"0123456789"));
+        let pick = |text: &str| {
+            let (range, header) = select(&object, Some(s3s::dto::Range::parse(text).unwrap())).ok()?;
+            Some((slice(&object.bytes, &range), header.unwrap()))
+        };
+        let hit = |bytes: &'static str, header: &str| {
+            Some((Bytes::from_static(bytes.as_bytes()), header.to_owned()))
+        };
+        assert_eq!(pick("bytes=2-4"), hit("234", "bytes 2-4/10"));
+        assert_eq!(pick("bytes=7-"), hit("789", "bytes 7-9/10"));
+        assert_eq!(pick("bytes=8-99"), hit("89", "bytes 8-9/10"));
+        assert_eq!(pick("bytes=-3"), hit("789", "bytes 7-9/10"));
+        assert_eq!(pick("bytes=-99"), hit("0123456789", "bytes 0-9/10"));
+        assert_eq!(pick("bytes=10-"), None);
+        assert_eq!(pick("bytes=-0"), None);
+        let empty = StoredObject::new(Bytes::new());
+        assert!(select(&empty, Some(s3s::dto::Range::parse("bytes=-5").unwrap())).is_err());
+        assert_eq!(select(&empty, None).unwrap(), (0..0, None));
+    }
+
+    #[test]
+    fn listings_can_be_url_encoded() {
+        assert_eq!(url_encode("a b/c+%é"), "a%20b/c%2B%25%C3%A9");
+    }
+}
