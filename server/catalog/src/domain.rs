@@ -21,6 +21,38 @@ pub enum PartitionValue {
     Boolean(bool),
 }
 
+impl PartitionValue {
+    /// The value as an SQL literal, for messages: `'a''b'`, `7`, `DATE '2020-01-01'`. Control characters are
+    /// shown as escapes.
+    pub fn sql_literal(&self) -> String {
+        match self {
+            Self::Text(text) => {
+                let mut out = String::with_capacity(text.len() + 2);
+                out.push('\'');
+                for c in text.chars() {
+                    match c {
+                        '\'' => out.push_str("''"),
+                        c if c.is_control() => out.extend(c.escape_default()),
+                        c => out.push(c),
+                    }
+                }
+                out.push('\'');
+                out
+            }
+            Self::Integer(number) => number.to_string(),
+            Self::Boolean(flag) => flag.to_string(),
+            Self::Date(days) => {
+                let date = chrono::DateTime::from_timestamp(i64::from(*days) * 86_400, 0).unwrap_or_default();
+                format!("DATE '{}'", date.format("%Y-%m-%d"))
+            }
+            Self::Timestamp(micros) => {
+                let time = chrono::DateTime::from_timestamp_micros(*micros).unwrap_or_default();
+                format!("TIMESTAMP '{}'", time.format("%Y-%m-%d %H:%M:%S%.f"))
+            }
+        }
+    }
+}
+
 /// One end of an interval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
@@ -69,17 +101,25 @@ impl Interval {
 
     /// Whether `value` lies inside.
     pub fn contains(&self, value: &PartitionValue) -> bool {
-        let above = match &self.low {
+        self.above_low(value) && self.below_high(value)
+    }
+
+    /// Whether `value` satisfies the lower end alone; once true it stays true for greater values.
+    pub(crate) fn above_low(&self, value: &PartitionValue) -> bool {
+        match &self.low {
             Bound::Unbounded => true,
             Bound::Included(low) => value >= low,
             Bound::Excluded(low) => value > low,
-        };
-        above
-            && match &self.high {
-                Bound::Unbounded => true,
-                Bound::Included(high) => value <= high,
-                Bound::Excluded(high) => value < high,
-            }
+        }
+    }
+
+    /// Whether `value` satisfies the upper end alone; once false it stays false for greater values.
+    pub(crate) fn below_high(&self, value: &PartitionValue) -> bool {
+        match &self.high {
+            Bound::Unbounded => true,
+            Bound::Included(high) => value <= high,
+            Bound::Excluded(high) => value < high,
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -202,6 +242,20 @@ mod tests {
                     assert_eq!(a.union(b).contains(&v), a.contains(&v) || b.contains(&v), "{a:?} {b:?} {v:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn literals_are_sql() {
+        let cases = [
+            (PartitionValue::Text("a'b\n".to_owned()), "'a''b\\n'"),
+            (int(-7), "-7"),
+            (PartitionValue::Date(-1), "DATE '1969-12-31'"),
+            (PartitionValue::Timestamp(1_500_000), "TIMESTAMP '1970-01-01 00:00:01.500'"),
+            (PartitionValue::Boolean(true), "true"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(value.sql_literal(), text);
         }
     }
 

@@ -7,10 +7,12 @@ mod error;
 pub mod hive_type;
 pub mod model;
 pub mod names;
+pub mod projection;
 mod store;
 
 pub use domain::{Bound, Domain, Domains, Interval, PartitionValue};
 pub use error::CatalogError;
 pub use hive_type::{HiveType, StructField};
 pub use model::{Column, Database, Partition, SerDeInfo, StorageDescriptor, Table};
+pub use projection::{Expansion, ProjectedPartition, ProjectionSpec};
 pub use store::CatalogStore;
