@@ -297,10 +297,7 @@ impl S3 for Api {
             return Err(s3_error!(BucketAlreadyOwnedByYou));
         }
         let location = Some(format!("/{}", req.input.bucket));
-        Ok(S3Response::new(CreateBucketOutput {
-            location,
-            ..CreateBucketOutput::default()
-        }))
+        Ok(S3Response::new(CreateBucketOutput { location }))
     }
 
     async fn delete_bucket(

@@ -72,12 +72,13 @@ impl Counts {
         self.get_requests + self.head_requests + self.list_requests + self.put_requests + self.other_requests
     }
 
-    fn add(&mut self, record: &RequestRecord) {
-        let Some(status) = record.status else {
-            self.unanswered_requests += u64::from(record.finished);
+    fn add(&mut self, entry: &Entry) {
+        let operation = entry.target.operation;
+        let Some(status) = entry.status() else {
+            self.unanswered_requests += u64::from(entry.finished.load(Ordering::Acquire));
             return;
         };
-        let class = match record.operation.class() {
+        let class = match operation.class() {
             RequestClass::Get => &mut self.get_requests,
             RequestClass::Head => &mut self.head_requests,
             RequestClass::List => &mut self.list_requests,
@@ -86,19 +87,10 @@ impl Counts {
         };
         *class += 1;
         self.error_responses += u64::from(status >= 400);
-        if record.operation == Operation::GetObject && (200..300).contains(&status) {
-            self.object_body_bytes_planned += record.body_bytes_planned;
-            self.object_body_bytes_sent += record.body_bytes_sent;
+        if operation == Operation::GetObject && (200..300).contains(&status) {
+            self.object_body_bytes_planned += entry.planned.load(Ordering::Acquire);
+            self.object_body_bytes_sent += entry.sent.load(Ordering::Acquire);
         }
-    }
-}
-
-impl FromIterator<RequestRecord> for Counts {
-    fn from_iter<I: IntoIterator<Item = RequestRecord>>(records: I) -> Self {
-        records.into_iter().fold(Self::default(), |mut counts, record| {
-            counts.add(&record);
-            counts
-        })
     }
 }
 
@@ -120,8 +112,11 @@ struct Entry {
 }
 
 impl Entry {
+    fn status(&self) -> Option<u16> {
+        Some(self.status.load(Ordering::Acquire)).filter(|status| *status != 0)
+    }
+
     fn record(&self) -> RequestRecord {
-        let status = self.status.load(Ordering::Acquire);
         RequestRecord {
             ordinal: self.ordinal,
             operation: self.target.operation,
@@ -130,7 +125,7 @@ impl Entry {
             range: self.range.clone(),
             user_agent: self.user_agent.clone(),
             query_id: self.query_id.clone(),
-            status: (status != 0).then_some(status),
+            status: self.status(),
             body_bytes_planned: self.planned.load(Ordering::Acquire),
             body_bytes_sent: self.sent.load(Ordering::Acquire),
             fault: self.fault.get().cloned(),
@@ -203,6 +198,17 @@ impl Journal {
     /// Copies of all records since the last reset, by arrival.
     pub(crate) fn records(&self) -> Vec<RequestRecord> {
         self.log().entries.iter().map(|entry| entry.record()).collect()
+    }
+
+    /// Sums over the records since the last reset; with a query id, over those of the query.
+    pub(crate) fn counts(&self, query_id: Option<&str>) -> Counts {
+        let mut counts = Counts::default();
+        for entry in &self.log().entries {
+            if query_id.is_none() || query_id == entry.query_id.as_deref() {
+                counts.add(entry);
+            }
+        }
+        counts
     }
 
     /// Forgets all records. Requests in flight stay in flight, but are no longer in the log.
@@ -326,7 +332,6 @@ mod tests {
         refused.sending(50);
         drop(refused);
         drop(begin(&journal, Operation::PutObject, "x"));
-        let counts: Counts = journal.records().into_iter().collect();
         let expected = Counts {
             get_requests: 3,
             unanswered_requests: 1,
@@ -335,7 +340,14 @@ mod tests {
             object_body_bytes_sent: 40,
             ..Counts::default()
         };
-        assert_eq!(counts, expected);
+        assert_eq!(journal.counts(None), expected);
+        assert_eq!(
+            (
+                journal.counts(Some("a")).get_requests,
+                journal.counts(Some("b")).get_requests
+            ),
+            (2, 1)
+        );
         assert_eq!((journal.in_flight(), journal.in_flight_max()), (1, 2));
         drop(waiting);
         assert_eq!(journal.in_flight(), 0);

@@ -234,15 +234,12 @@ impl MemS3 {
     /// Sums over all requests since the start or the last [`Self::reset_log`]. Bytes that a client has received
     /// are in it.
     pub fn counts(&self) -> Counts {
-        self.wire.journal.records().into_iter().collect()
+        self.wire.journal.counts(None)
     }
 
     /// Sums over the requests whose user agent has `query/<query_id>`.
     pub fn counts_for(&self, query_id: &str) -> Counts {
-        let records = self.wire.journal.records().into_iter();
-        records
-            .filter(|record| record.query_id.as_deref() == Some(query_id))
-            .collect()
+        self.wire.journal.counts(Some(query_id))
     }
 
     /// The log: every request since the start or the last [`Self::reset_log`] by arrival, those in flight included.
