@@ -1,1 +1,25 @@
-//! Placeholder until the room is filled.
+//! What a query read, what it may read and what that cost: meter tree, budget, metered stores, prices, receipt, ledger.
+//!
+//! `docs/bytes.md` explains every counter to users. No SQL engine and no wire protocol in here.
+
+mod billing;
+mod budget;
+mod error;
+mod http;
+mod ledger;
+mod local;
+mod meter;
+mod price;
+mod receipt;
+mod usd;
+
+pub use billing::AthenaBilling;
+pub use budget::{Budget, BudgetExceeded, Reservation};
+pub use error::MeteringError;
+pub use http::{HttpOptions, MeteredConnector, RequestObserver, SharedHttp, StoreOp};
+pub use ledger::{Ledger, LedgerFilter, LedgerOptions, QueryRecord};
+pub use local::LocalStore;
+pub use meter::{Counter, Counters, Meter};
+pub use price::PricePlan;
+pub use receipt::{QueryState, Receipt, StatementType, TableScan};
+pub use usd::{ParseUsdError, Usd};

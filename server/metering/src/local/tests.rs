@@ -1,0 +1,375 @@
+//! The local store reads what is allowed, counts it, and never mixes versions.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use object_store::GetRange;
+
+use super::*;
+use crate::meter::Counters;
+
+struct Lake {
+    /// Holds the allowed root `lake` and its neighbour `secret`.
+    dir: tempfile::TempDir,
+    meter: Arc<Meter>,
+    store: LocalStore,
+}
+
+impl Lake {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("lake")).unwrap();
+        fs::create_dir_all(dir.path().join("secret")).unwrap();
+        let meter = Meter::root("q");
+        let store = LocalStore::new([dir.path().join("lake")], Arc::clone(&meter));
+        let lake = Self { dir, meter, store };
+        for (name, content) in files {
+            lake.write(name, content);
+        }
+        lake
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::create_dir_all(self.file(name).parent().unwrap()).unwrap();
+        fs::write(self.file(name), content).unwrap();
+    }
+
+    fn key(&self, name: &str) -> Path {
+        Path::parse(self.file(name).to_str().unwrap()).unwrap()
+    }
+
+    async fn list(&self, name: &str) -> Result<Vec<String>> {
+        let start = self.key("").to_string().len() + 1;
+        let names = self
+            .store
+            .list(Some(&self.key(name)))
+            .map_ok(|meta| meta.location.to_string()[start..].to_owned());
+        names.try_collect().await
+    }
+}
+
+#[tokio::test]
+async fn a_whole_file_and_parts_of_it_are_read_and_counted() {
+    let lake = Lake::new(&[("lake/a", "0123456789")]);
+    let key = lake.key("lake/a");
+    assert_eq!(
+        lake.store.get(&key).await.unwrap().bytes().await.unwrap(),
+        "0123456789"
+    );
+    assert_eq!(lake.store.get_range(&key, 2..5).await.unwrap(), "234");
+    for (range, content) in [
+        (GetRange::Suffix(3), "789"),
+        (GetRange::Offset(8), "89"),
+        (GetRange::Bounded(5..99), "56789"),
+    ] {
+        let result = lake
+            .store
+            .get_opts(&key, GetOptions::new().with_range(Some(range)))
+            .await
+            .unwrap();
+        assert_eq!(result.bytes().await.unwrap(), content);
+    }
+    assert_eq!(lake.store.head(&key).await.unwrap().size, 10);
+    assert_eq!(
+        lake.meter.counters(),
+        Counters {
+            get_requests: 5,
+            head_requests: 1,
+            requested_bytes: 23,
+            transferred_bytes: 23,
+            ..Counters::default()
+        }
+    );
+    assert!(lake.store.get_range(&key, 10..12).await.is_err());
+}
+
+#[tokio::test]
+async fn near_ranges_are_one_request_that_includes_the_gap() {
+    let lake = Lake::new(&[("lake/a", "0123456789")]);
+    let parts = lake
+        .store
+        .get_ranges(&lake.key("lake/a"), &[0..2, 6..8])
+        .await
+        .unwrap();
+    assert_eq!(parts, ["01", "67"]);
+    let expected = Counters {
+        get_requests: 1,
+        requested_bytes: 8,
+        transferred_bytes: 8,
+        ..Counters::default()
+    };
+    assert_eq!(lake.meter.counters(), expected);
+}
+
+#[tokio::test]
+async fn a_large_file_arrives_in_chunks_and_only_what_is_read_is_transferred() {
+    let lake = Lake::new(&[]);
+    let content: Vec<u8> = (0..2 * CHUNK_BYTES + 10).map(|i| (i % 251) as u8).collect();
+    fs::write(lake.file("lake/a"), &content).unwrap();
+    let chunks: Vec<Bytes> = lake
+        .store
+        .get(&lake.key("lake/a"))
+        .await
+        .unwrap()
+        .into_stream()
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(
+        chunks.iter().map(Bytes::len).collect::<Vec<_>>(),
+        [CHUNK_BYTES, CHUNK_BYTES, 10]
+    );
+    assert_eq!(chunks.concat(), content);
+    let before = lake.meter.counters().transferred_bytes;
+    let mut body = lake.store.get(&lake.key("lake/a")).await.unwrap().into_stream();
+    body.next().await.unwrap().unwrap();
+    drop(body);
+    assert_eq!(
+        lake.meter.counters().transferred_bytes - before,
+        CHUNK_BYTES as u64
+    );
+}
+
+#[tokio::test]
+async fn conditions_are_honoured() {
+    let lake = Lake::new(&[("lake/a", "one")]);
+    let key = lake.key("lake/a");
+    let meta = lake.store.head(&key).await.unwrap();
+    let same = GetOptions::new().with_if_match(meta.e_tag.clone());
+    assert!(lake.store.get_opts(&key, same.clone()).await.is_ok());
+    let unmodified = GetOptions::new().with_if_unmodified_since(Some(meta.last_modified));
+    assert!(lake.store.get_opts(&key, unmodified).await.is_ok());
+    let earlier = meta.last_modified - chrono::Duration::seconds(1);
+    let since = GetOptions::new().with_if_unmodified_since(Some(earlier));
+    assert!(matches!(
+        lake.store.get_opts(&key, since).await,
+        Err(Error::Precondition { .. })
+    ));
+    lake.write("lake/a", "three");
+    assert!(matches!(
+        lake.store.get_opts(&key, same.clone()).await,
+        Err(Error::Precondition { .. })
+    ));
+    assert!(matches!(
+        lake.store.get_opts(&key, same.with_head(true)).await,
+        Err(Error::Precondition { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_replaced_file_of_equal_size_and_time_has_another_tag() {
+    let lake = Lake::new(&[("lake/a", "one"), ("lake/b", "two")]);
+    let time = fs::metadata(lake.file("lake/a")).unwrap().modified().unwrap();
+    fs::File::options()
+        .write(true)
+        .open(lake.file("lake/b"))
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
+    let before = lake.store.head(&lake.key("lake/a")).await.unwrap();
+    fs::rename(lake.file("lake/b"), lake.file("lake/a")).unwrap();
+    let after = lake.store.head(&lake.key("lake/a")).await.unwrap();
+    assert_eq!(
+        (before.size, before.last_modified),
+        (after.size, after.last_modified)
+    );
+    assert_ne!(before.e_tag, after.e_tag);
+}
+
+#[tokio::test]
+async fn a_file_that_changes_after_its_opening_ends_the_body_with_precondition() {
+    for change in ["longer than it was", "x"] {
+        let lake = Lake::new(&[("lake/a", "0123456789")]);
+        let opened = lake.store.get(&lake.key("lake/a")).await.unwrap();
+        lake.write("lake/a", change);
+        assert!(
+            matches!(opened.bytes().await, Err(Error::Precondition { .. })),
+            "{change}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_open_file_that_is_replaced_is_read_as_it_was() {
+    let lake = Lake::new(&[("lake/a", "0123456789"), ("lake/b", "new")]);
+    let opened = lake.store.get(&lake.key("lake/a")).await.unwrap();
+    fs::rename(lake.file("lake/b"), lake.file("lake/a")).unwrap();
+    assert_eq!(opened.bytes().await.unwrap(), "0123456789");
+}
+
+#[tokio::test]
+async fn nothing_outside_the_roots_is_reached() {
+    let lake = Lake::new(&[("secret/a", "secret"), ("lake/a", "open"), ("lakeside/a", "near")]);
+    symlink(lake.file("secret/a"), lake.file("lake/link")).unwrap();
+    symlink(lake.file("secret"), lake.file("lake/dir")).unwrap();
+    symlink(lake.file("lake/a"), lake.file("lake/inner")).unwrap();
+    for name in [
+        "secret/a",
+        "lakeside/a",
+        "lake/link",
+        "lake/dir/a",
+        "secret/missing",
+    ] {
+        let key = lake.key(name);
+        assert!(
+            matches!(lake.store.get(&key).await, Err(Error::PermissionDenied { .. })),
+            "{name}"
+        );
+        assert!(
+            matches!(lake.store.head(&key).await, Err(Error::PermissionDenied { .. })),
+            "{name}"
+        );
+    }
+    for name in ["secret", "lake/dir", "lake"] {
+        assert!(
+            matches!(lake.list(name).await, Err(Error::PermissionDenied { .. })),
+            "{name}"
+        );
+        let level = lake.store.list_with_delimiter(Some(&lake.key(name))).await;
+        assert!(matches!(level, Err(Error::PermissionDenied { .. })), "{name}");
+    }
+    assert!(matches!(
+        lake.store.list(None).try_collect::<Vec<_>>().await,
+        Err(Error::PermissionDenied { .. })
+    ));
+    assert_eq!(
+        lake.store
+            .get(&lake.key("lake/inner"))
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap(),
+        "open"
+    );
+    assert_eq!(lake.meter.counters().transferred_bytes, 4);
+}
+
+#[tokio::test]
+async fn a_root_reached_through_a_link_is_allowed_by_both_names() {
+    let lake = Lake::new(&[("lake/a", "open")]);
+    symlink(lake.file("lake"), lake.file("alias")).unwrap();
+    let store = LocalStore::new([lake.file("alias")], Arc::clone(&lake.meter));
+    for name in ["alias/a", "lake/a"] {
+        assert_eq!(
+            store.get(&lake.key(name)).await.unwrap().bytes().await.unwrap(),
+            "open",
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_tree_is_listed_in_key_order_with_one_request_per_directory() {
+    let files = [
+        "lake/t/b/2",
+        "lake/t/b/1",
+        "lake/t/a",
+        "lake/t/b-c",
+        "lake/t/dt=2024-01-01 00%3A00/x",
+    ];
+    let lake = Lake::new(&files.map(|name| (name, "x")));
+    fs::create_dir(lake.file("lake/t/empty")).unwrap();
+    symlink(lake.file("lake/nowhere"), lake.file("lake/t/dangling")).unwrap();
+    let expected = [
+        "lake/t/a",
+        "lake/t/b-c",
+        "lake/t/b/1",
+        "lake/t/b/2",
+        "lake/t/dt=2024-01-01 00%3A00/x",
+    ];
+    assert_eq!(lake.list("lake/t").await.unwrap(), expected);
+    assert_eq!(
+        lake.meter.counters(),
+        Counters {
+            list_requests: 4,
+            ..Counters::default()
+        }
+    );
+    assert!(lake.list("lake/missing").await.unwrap().is_empty());
+    assert!(lake.list("lake/t/a").await.unwrap().is_empty());
+    assert_eq!(lake.meter.counters().list_requests, 6);
+    let offset = lake
+        .store
+        .list_with_offset(Some(&lake.key("lake/t")), &lake.key("lake/t/b/1"));
+    assert_eq!(offset.try_collect::<Vec<_>>().await.unwrap().len(), 2);
+    let key = lake.key("lake/t/dt=2024-01-01 00%3A00/x");
+    assert_eq!(lake.store.get(&key).await.unwrap().bytes().await.unwrap(), "x");
+}
+
+#[tokio::test]
+async fn one_level_has_files_and_directories() {
+    let lake = Lake::new(&[("lake/t/a", "x"), ("lake/t/p=1/b", "x"), ("lake/t/p=2/c/d", "x")]);
+    let level = lake
+        .store
+        .list_with_delimiter(Some(&lake.key("lake/t")))
+        .await
+        .unwrap();
+    assert_eq!(
+        level.objects.iter().map(|o| &o.location).collect::<Vec<_>>(),
+        [&lake.key("lake/t/a")]
+    );
+    assert_eq!(
+        level.common_prefixes,
+        [lake.key("lake/t/p=1"), lake.key("lake/t/p=2")]
+    );
+    assert_eq!(
+        lake.meter.counters(),
+        Counters {
+            list_requests: 1,
+            ..Counters::default()
+        }
+    );
+}
+
+#[tokio::test]
+async fn link_cycles_end_with_an_error() {
+    let lake = Lake::new(&[("lake/a/x", "x"), ("lake/b/y", "y")]);
+    symlink(lake.file("lake/b"), lake.file("lake/a/to_b")).unwrap();
+    symlink(lake.file("lake/a"), lake.file("lake/b/to_a")).unwrap();
+    let error = lake.list("lake/a").await.unwrap_err();
+    assert!(error.to_string().contains("symbolic link"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_not_found() {
+    let lake = Lake::new(&[("lake/d/a", "x")]);
+    let _socket = std::os::unix::net::UnixListener::bind(lake.file("lake/d/socket")).unwrap();
+    for name in ["lake/d", "lake/d/socket", "lake/d/none", "lake/d/a/below"] {
+        let got = lake.store.get(&lake.key(name)).await;
+        assert!(matches!(got, Err(Error::NotFound { .. })), "{name}: {got:?}");
+    }
+    assert_eq!(lake.list("lake/d").await.unwrap(), ["lake/d/a"]);
+}
+
+#[tokio::test]
+async fn nothing_is_written() {
+    let lake = Lake::new(&[("lake/a", "x")]);
+    let (a, b) = (lake.key("lake/a"), lake.key("lake/b"));
+    assert!(matches!(
+        lake.store.put(&a, "y".into()).await,
+        Err(Error::NotSupported { .. })
+    ));
+    assert!(matches!(
+        lake.store.delete(&a).await,
+        Err(Error::NotSupported { .. })
+    ));
+    assert!(matches!(
+        lake.store.rename(&a, &b).await,
+        Err(Error::NotSupported { .. })
+    ));
+    assert!(matches!(
+        lake.store.put_multipart(&b).await,
+        Err(Error::NotSupported { .. })
+    ));
+    let version = GetOptions::new().with_version(Some("1"));
+    assert!(matches!(
+        lake.store.get_opts(&a, version).await,
+        Err(Error::NotSupported { .. })
+    ));
+    assert_eq!(fs::read_to_string(lake.file("lake/a")).unwrap(), "x");
+}
