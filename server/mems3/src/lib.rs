@@ -8,6 +8,7 @@ mod api;
 mod body;
 mod conditions;
 mod connection;
+mod encoding;
 mod fault_plan;
 mod gate;
 mod journal;

@@ -1,6 +1,12 @@
 //! The server through the client that the engine uses, `object_store`'s `AmazonS3`, and where that client is too
 //! polite, through a bare socket.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "clippy knows helpers of tests only inside cfg(test)"
+)]
+
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::TcpStream;
