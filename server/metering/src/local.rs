@@ -75,12 +75,16 @@ enum LocalError {
 impl LocalStore {
     /// A store that reads below `roots` (absolute directories) and counts on `meter`.
     ///
-    /// Follows the roots' own links now; blocks for that. Relative roots match nothing.
+    /// Follows the roots' own links now; blocks for that. Roots that are not absolute are left out.
     pub fn new(roots: impl IntoIterator<Item = PathBuf>, meter: Arc<Meter>) -> Self {
-        let roots = roots.into_iter().map(|given| {
-            let real = std::fs::canonicalize(&given).unwrap_or_else(|_| given.clone());
-            Root { given, real }
-        });
+        // An empty root would be a prefix of everything.
+        let roots = roots
+            .into_iter()
+            .filter(|given| given.is_absolute())
+            .map(|given| {
+                let real = std::fs::canonicalize(&given).unwrap_or_else(|_| given.clone());
+                Root { given, real }
+            });
         Self {
             roots: roots.collect(),
             meter,

@@ -126,6 +126,8 @@ impl Body for MeteredBody {
 
 impl Drop for MeteredBody {
     fn drop(&mut self) {
+        // A reader that knows the end is reached need not poll for it.
+        self.ended |= self.inner.is_end_stream();
         self.cut_short();
     }
 }
@@ -137,5 +139,117 @@ impl fmt::Debug for MeteredBody {
             .field("received", &self.received)
             .field("ended", &self.ended)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use http::Method;
+    use object_store::client::HttpErrorKind;
+
+    use super::*;
+    use crate::http::failures::Failures;
+    use crate::meter::{Counters, Meter};
+
+    struct Parts(Vec<Option<Bytes>>);
+
+    impl Body for Parts {
+        type Data = Bytes;
+        type Error = HttpError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+            Poll::Ready(match self.0.pop() {
+                Some(Some(data)) => Some(Ok(Frame::data(data))),
+                Some(None) => Some(Err(HttpError::new(
+                    HttpErrorKind::Interrupted,
+                    std::io::Error::other("reset"),
+                ))),
+                None => None,
+            })
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.0.is_empty()
+        }
+    }
+
+    fn key(range: Option<&str>) -> AttemptKey {
+        AttemptKey {
+            method: Method::GET,
+            uri: "/a".parse().unwrap(),
+            range: range.map(str::to_owned),
+        }
+    }
+
+    /// Reads `polls` parts of a body without announced length, drops it, and returns what was counted.
+    fn read(parts: &[Option<&'static [u8]>], polls: usize, requested: u64) -> (Counters, Arc<Account>) {
+        let io = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let meter = Meter::root("q");
+        let account = Arc::new(Account {
+            meter: Arc::clone(&meter),
+            observer: None,
+            failures: Failures::default(),
+            io: io.handle().clone(),
+        });
+        let parts = Parts(
+            parts
+                .iter()
+                .rev()
+                .map(|part| part.map(Bytes::from_static))
+                .collect(),
+        );
+        let body = MeteredBody::new(
+            HttpResponseBody::new(parts),
+            Arc::clone(&account),
+            key(None),
+            None,
+            requested,
+            None,
+        );
+        let mut stream = HttpResponseBody::new(body).bytes_stream();
+        futures::executor::block_on(async {
+            for _ in 0..polls {
+                stream.next().await;
+            }
+        });
+        drop(stream);
+        (meter.counters(), account)
+    }
+
+    #[test]
+    fn a_body_of_unknown_length_ends_where_it_says_so() {
+        let (counted, _) = read(&[Some(b"abc"), Some(b"de")], 2, 0);
+        assert_eq!(
+            counted,
+            Counters {
+                requested_bytes: 5,
+                transferred_bytes: 5,
+                ..Counters::default()
+            }
+        );
+    }
+
+    #[test]
+    fn of_a_body_of_unknown_length_at_most_the_requested_range_is_missing() {
+        let (counted, _) = read(&[Some(b"abc"), Some(b"de")], 1, 10);
+        let expected = Counters {
+            transferred_bytes: 3,
+            aborted_requests: 1,
+            aborted_bytes_max: 7,
+            ..Counters::default()
+        };
+        assert_eq!(counted, expected);
+    }
+
+    #[test]
+    fn a_broken_body_is_aborted_once_and_its_repetition_is_known() {
+        let (counted, account) = read(&[Some(b"abc"), None], 2, 10);
+        assert_eq!((counted.aborted_requests, counted.aborted_bytes_max), (1, 7));
+        assert!(account.failures.take(&key(None)));
+        assert!(!account.failures.take(&key(None)));
     }
 }

@@ -250,6 +250,13 @@ fn a_whole_object_is_requested_and_transferred_once() {
 }
 
 #[test]
+fn callers_need_no_runtime_of_their_own() {
+    let bench = Bench::new(vec![Reply::Whole(OBJECT, vec![7; 1_000])]);
+    let read = async { bench.store.get(&path()).await.unwrap().bytes().await.unwrap() };
+    assert_eq!(futures::executor::block_on(read).len(), 1_000);
+}
+
+#[test]
 fn a_range_is_requested_as_sent_and_the_query_id_is_in_the_user_agent() {
     let bench = Bench::new(vec![Reply::Whole(part("bytes 10-19/1000"), vec![7; 10])]);
     bench.run(async { bench.store.get_range(&path(), 10..20).await.unwrap() });

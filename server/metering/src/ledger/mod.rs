@@ -80,10 +80,11 @@ impl Ledger {
     fn start(mut connection: Connection, options: LedgerOptions) -> Result<Self, MeteringError> {
         schema::migrate(&mut connection)?;
         rows::fail_unfinished(&connection, wall_clock())?;
+        let statements = rows::Statements::new()?;
         let (commands, queue) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("owlake-ledger".to_owned())
-            .spawn(move || writer::run(connection, &queue))
+            .spawn(move || writer::run(connection, &statements, &queue))
             .map_err(|e| MeteringError::Io {
                 action: "start the ledger thread",
                 source: Arc::new(e),

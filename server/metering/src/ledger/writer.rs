@@ -31,20 +31,13 @@ pub(super) const PRUNE_STEP: u64 = 2_000;
 type Answer = Box<dyn FnOnce(Option<&MeteringError>)>;
 
 /// Runs until every sender is gone and the queue is empty.
-pub(super) fn run(mut connection: Connection, queue: &mpsc::Receiver<Command>) {
+pub(super) fn run(mut connection: Connection, statements: &Statements, queue: &mpsc::Receiver<Command>) {
     connection.set_prepared_statement_cache_capacity(32);
-    let statements = match Statements::new() {
-        Ok(statements) => statements,
-        Err(error) => {
-            tracing::error!(%error, "the ledger cannot start");
-            return;
-        }
-    };
     while let Ok(first) = queue.recv() {
         let batch = std::iter::once(first)
             .chain(queue.try_iter().take(MAX_BATCH - 1))
             .collect();
-        commit_batch(&mut connection, &statements, batch);
+        commit_batch(&mut connection, statements, batch);
     }
 }
 

@@ -250,6 +250,21 @@ async fn nothing_outside_the_roots_is_reached() {
 }
 
 #[tokio::test]
+async fn roots_that_are_not_absolute_allow_nothing() {
+    let lake = Lake::new(&[("lake/a", "open")]);
+    for root in ["", ".", "..", "lake"] {
+        let store = LocalStore::new([PathBuf::from(root)], Arc::clone(&lake.meter));
+        let got = store.get(&lake.key("lake/a")).await;
+        assert!(matches!(got, Err(Error::PermissionDenied { .. })), "`{root}`");
+    }
+    let none = LocalStore::new([], Arc::clone(&lake.meter));
+    assert!(matches!(
+        none.get(&lake.key("lake/a")).await,
+        Err(Error::PermissionDenied { .. })
+    ));
+}
+
+#[tokio::test]
 async fn a_root_reached_through_a_link_is_allowed_by_both_names() {
     let lake = Lake::new(&[("lake/a", "open")]);
     symlink(lake.file("lake"), lake.file("alias")).unwrap();
