@@ -419,3 +419,38 @@ async fn a_failed_commit_is_told_to_everyone_in_the_batch() {
     assert!(matches!(finished, Err(MeteringError::Sqlite(_))));
     assert!(matches!(submitted, Err(MeteringError::Sqlite(_))));
 }
+
+#[test]
+fn a_transaction_that_sqlite_rolls_back_is_told_to_everyone_in_the_batch() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::migrate(&mut connection).unwrap();
+    let statements = rows::Statements::new().unwrap();
+    connection
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON queries WHEN NEW.query_id = 'fatal'
+             BEGIN SELECT RAISE(ROLLBACK, 'disk full'); END",
+        )
+        .unwrap();
+    let (commands, answers): (Vec<_>, Vec<_>) = ["a", "fatal", "b"]
+        .map(|id| {
+            let (reply, answer) = oneshot::channel();
+            (Command::Submit(Box::new(running(id, 0)), reply), answer)
+        })
+        .into_iter()
+        .unzip();
+    writer::commit_batch(&mut connection, &statements, commands);
+    for mut answer in answers {
+        assert!(matches!(
+            answer.try_recv().unwrap(),
+            Err(MeteringError::Sqlite(_))
+        ));
+    }
+    let (reply, mut answer) = oneshot::channel();
+    let after = vec![
+        Command::Submit(Box::new(running("c", 0)), oneshot::channel().0),
+        Command::Queries(Box::default(), reply),
+    ];
+    writer::commit_batch(&mut connection, &statements, after);
+    let found = answer.try_recv().unwrap().unwrap();
+    assert_eq!(found, [running("c", 0)]);
+}

@@ -41,7 +41,8 @@ pub(super) fn run(mut connection: Connection, statements: &Statements, queue: &m
     }
 }
 
-fn commit_batch(connection: &mut Connection, statements: &Statements, batch: Vec<Command>) {
+/// Executes the batch in one transaction and answers each command.
+pub(super) fn commit_batch(connection: &mut Connection, statements: &Statements, batch: Vec<Command>) {
     let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
     let outcome = transact(connection, statements, batch, &mut answers);
     if let Err(error) = &outcome {
