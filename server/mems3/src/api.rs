@@ -1,18 +1,17 @@
 //! The S3 operations over `storage`: what each one answers. No counting, no faults, no sockets.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use http::{HeaderMap, HeaderValue, header};
 use s3s::crypto::{Checksum, Md5};
 use s3s::dto::*;
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use crate::conditions::{ReadConditions, check_write, entity_tag};
 use crate::encoding::{base64, decode_token, encode_token, url_encode};
+use crate::range::{select, slice};
 use crate::storage::{ListItem, ListQuery, Storage, StoredObject};
 
 /// The operations; everything not named here is answered 501 by s3s.
@@ -42,33 +41,6 @@ impl ObjectHead {
     }
 }
 
-/// Bytes of `object` that a `Range` header selects, and its `Content-Range`.
-fn select(object: &StoredObject, range: Option<s3s::dto::Range>) -> S3Result<(Range<u64>, Option<String>)> {
-    let len = object.len();
-    let Some(range) = range else {
-        return Ok((0..len, None));
-    };
-    // A suffix of an empty object cannot be satisfied either, although the range arithmetic allows it.
-    match range.check(len) {
-        Ok(bytes) if len > 0 => {
-            let text = format!("bytes {}-{}/{len}", bytes.start, bytes.end - 1);
-            Ok((bytes, Some(text)))
-        }
-        _ => {
-            let mut error = S3Error::new(S3ErrorCode::InvalidRange);
-            if let Ok(value) = HeaderValue::try_from(format!("bytes */{len}")) {
-                error.set_headers(HeaderMap::from_iter([(header::CONTENT_RANGE, value)]));
-            }
-            Err(error)
-        }
-    }
-}
-
-/// Slice bounds; objects live in memory, so their offsets fit `usize`.
-fn slice(bytes: &Bytes, range: &Range<u64>) -> Bytes {
-    bytes.slice(range.start as usize..range.end as usize)
-}
-
 /// Reads a request body whole and checks it against the header's MD5.
 async fn receive(body: Option<StreamingBlob>, content_md5: Option<&str>) -> S3Result<Bytes> {
     let mut frames: Vec<Bytes> = match body {
@@ -94,6 +66,25 @@ async fn receive(body: Option<StreamingBlob>, content_md5: Option<&str>) -> S3Re
 /// Lengths fit: objects are far smaller than 2^63.
 fn signed(len: u64) -> i64 {
     i64::try_from(len).unwrap_or(i64::MAX)
+}
+
+impl Api {
+    /// The object that a copy reads.
+    fn copy_source(&self, source: &CopySource, conditions: &ReadConditions) -> S3Result<Arc<StoredObject>> {
+        let CopySource::Bucket {
+            bucket,
+            key,
+            version_id: None,
+        } = source
+        else {
+            return Err(s3_error!(NotImplemented, "Only <bucket>/<key> is a source"));
+        };
+        let source = self.storage.get(bucket, key)?;
+        // A copy has no 304: every condition that fails is 412.
+        let passed = conditions.check(&source);
+        passed.map_err(|_| s3_error!(PreconditionFailed))?;
+        Ok(source)
+    }
 }
 
 #[async_trait::async_trait]
@@ -174,25 +165,13 @@ impl S3 for Api {
 
     async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
         let input = req.input;
-        let CopySource::Bucket {
-            bucket,
-            key,
-            version_id: None,
-        } = &input.copy_source
-        else {
-            return Err(s3_error!(NotImplemented, "Only <bucket>/<key> is a source"));
-        };
-        let source = self.storage.get(bucket, key)?;
         let conditions = ReadConditions {
             if_match: input.copy_source_if_match,
             if_none_match: input.copy_source_if_none_match,
             if_modified_since: input.copy_source_if_modified_since,
             if_unmodified_since: input.copy_source_if_unmodified_since,
         };
-        // A copy has no 304: every condition that fails is 412.
-        conditions
-            .check(&source)
-            .map_err(|_| s3_error!(PreconditionFailed))?;
+        let source = self.copy_source(&input.copy_source, &conditions)?;
         let replace = input
             .metadata_directive
             .as_ref()
@@ -383,6 +362,35 @@ impl S3 for Api {
         }))
     }
 
+    async fn upload_part_copy(
+        &self,
+        req: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        let input = req.input;
+        let conditions = ReadConditions {
+            if_match: input.copy_source_if_match,
+            if_none_match: input.copy_source_if_none_match,
+            if_modified_since: input.copy_source_if_modified_since,
+            if_unmodified_since: input.copy_source_if_unmodified_since,
+        };
+        let source = self.copy_source(&input.copy_source, &conditions)?;
+        let range = input.copy_source_range.as_deref().map(Range::parse).transpose();
+        let range = range.map_err(|error| s3_error!(error, InvalidArgument))?;
+        let (range, _) = select(&source, range)?;
+        let (bucket, key, id) = (&input.bucket, &input.key, &input.upload_id);
+        let bytes = slice(&source.bytes, &range);
+        let etag = self.storage.put_part(bucket, key, id, input.part_number, bytes)?;
+        let copy_part_result = Some(CopyPartResult {
+            e_tag: Some(ETag::Strong(etag)),
+            last_modified: Some(Timestamp::from(source.last_modified)),
+            ..CopyPartResult::default()
+        });
+        Ok(S3Response::new(UploadPartCopyOutput {
+            copy_part_result,
+            ..UploadPartCopyOutput::default()
+        }))
+    }
+
     async fn complete_multipart_upload(
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
@@ -424,32 +432,5 @@ impl S3 for Api {
         self.storage
             .abort_upload(&req.input.bucket, &req.input.key, &req.input.upload_id)?;
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_of_range_selects_the_right_bytes_or_is_416() {
-        let object = StoredObject::new(Bytes::from_static(b"0123456789"));
-        let pick = |text: &str| {
-            let (range, header) = select(&object, Some(s3s::dto::Range::parse(text).unwrap())).ok()?;
-            Some((slice(&object.bytes, &range), header.unwrap()))
-        };
-        let hit = |bytes: &'static str, header: &str| {
-            Some((Bytes::from_static(bytes.as_bytes()), header.to_owned()))
-        };
-        assert_eq!(pick("bytes=2-4"), hit("234", "bytes 2-4/10"));
-        assert_eq!(pick("bytes=7-"), hit("789", "bytes 7-9/10"));
-        assert_eq!(pick("bytes=8-99"), hit("89", "bytes 8-9/10"));
-        assert_eq!(pick("bytes=-3"), hit("789", "bytes 7-9/10"));
-        assert_eq!(pick("bytes=-99"), hit("0123456789", "bytes 0-9/10"));
-        assert_eq!(pick("bytes=10-"), None);
-        assert_eq!(pick("bytes=-0"), None);
-        let empty = StoredObject::new(Bytes::new());
-        assert!(select(&empty, Some(s3s::dto::Range::parse("bytes=-5").unwrap())).is_err());
-        assert_eq!(select(&empty, None).unwrap(), (0..0, None));
     }
 }

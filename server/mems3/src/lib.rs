@@ -13,6 +13,7 @@ mod fault_plan;
 mod gate;
 mod journal;
 mod operation;
+mod range;
 mod server;
 mod storage;
 mod wire;

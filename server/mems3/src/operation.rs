@@ -32,6 +32,8 @@ pub enum Operation {
     CreateMultipartUpload,
     /// One part of a multipart upload.
     UploadPart,
+    /// One part of a multipart upload from another object.
+    UploadPartCopy,
     /// End of a multipart upload: the object appears.
     CompleteMultipartUpload,
     /// Give a multipart upload up.
@@ -57,6 +59,7 @@ impl Operation {
             Self::DeleteBucket => "DeleteBucket",
             Self::CreateMultipartUpload => "CreateMultipartUpload",
             Self::UploadPart => "UploadPart",
+            Self::UploadPartCopy => "UploadPartCopy",
             Self::CompleteMultipartUpload => "CompleteMultipartUpload",
             Self::AbortMultipartUpload => "AbortMultipartUpload",
             Self::Other => "Other",
@@ -74,6 +77,7 @@ impl Operation {
             | Self::CreateBucket
             | Self::CreateMultipartUpload
             | Self::UploadPart
+            | Self::UploadPartCopy
             | Self::CompleteMultipartUpload => RequestClass::Put,
             Self::DeleteObject
             | Self::DeleteObjects
@@ -160,7 +164,7 @@ fn object_operation(method: &Method, query: &Query, headers: &HeaderMap) -> Oper
         Method::GET if upload || SUB_RESOURCES.iter().any(|name| query.has(name)) => Operation::Other,
         Method::GET => Operation::GetObject,
         Method::HEAD => Operation::HeadObject,
-        Method::PUT if upload && copy => Operation::Other,
+        Method::PUT if upload && copy => Operation::UploadPartCopy,
         Method::PUT if upload => Operation::UploadPart,
         Method::PUT if SUB_RESOURCES.iter().any(|name| query.has(name)) => Operation::Other,
         Method::PUT if copy => Operation::CopyObject,
@@ -329,6 +333,11 @@ mod tests {
         headers.insert("x-amz-copy-source", "lake/a".parse().unwrap());
         let t = Target::parse(&Method::PUT, &"/lake/b".parse().unwrap(), &headers);
         assert_eq!(t.operation, Operation::CopyObject);
+        let part = "/lake/b?partNumber=1&uploadId=u".parse().unwrap();
+        assert_eq!(
+            Target::parse(&Method::PUT, &part, &headers).operation,
+            Operation::UploadPartCopy
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future};
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, S3CopyIfNotExists};
 use object_store::path::Path;
 use object_store::{
     BackoffConfig, ClientOptions, CopyOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt,
@@ -368,6 +368,22 @@ fn objects_can_be_uploaded_in_parts_copied_and_deleted_in_bulk() {
         assert!(s3.keys("lake").is_empty());
         let operations: Vec<_> = s3.requests().iter().map(|r| r.operation).collect();
         assert_eq!(operations, [Operation::DeleteObjects]);
+    });
+}
+
+#[test]
+fn a_copy_can_demand_that_its_target_is_absent() {
+    run(async {
+        let s3 = started(|b| b);
+        let store = options(&s3, "lake", "x").with_copy_if_not_exists(S3CopyIfNotExists::Multipart);
+        let store = store.build().unwrap();
+        s3.put("lake", "k", "x");
+        store.copy_if_not_exists(&path("k"), &path("copy")).await.unwrap();
+        assert_eq!(s3.object("lake", "copy").unwrap().bytes, "x");
+        s3.put("lake", "k", "y");
+        let again = store.copy_if_not_exists(&path("k"), &path("copy")).await;
+        assert!(matches!(again, Err(Error::AlreadyExists { .. })));
+        assert_eq!(s3.object("lake", "copy").unwrap().bytes, "x");
     });
 }
 
