@@ -15,6 +15,9 @@ pub enum CatalogError {
     /// DROP without CASCADE.
     #[error("database `{0}` is not empty ({1} tables)")]
     DatabaseNotEmpty(String, usize),
+    /// Optimistic lock lost.
+    #[error("database `{0}` was changed by somebody else meanwhile")]
+    DatabaseChanged(String),
     /// No such table.
     #[error("table `{0}.{1}` does not exist")]
     TableNotFound(String, String),
@@ -39,6 +42,14 @@ pub enum CatalogError {
         given: usize,
         /// Keys declared.
         keys: usize,
+    },
+    /// A table definition that contradicts itself or the partitions it has.
+    #[error("table `{table}` {reason}")]
+    InvalidTable {
+        /// `database.table`.
+        table: String,
+        /// What is wrong, as the rest of the sentence.
+        reason: String,
     },
     /// A name Glue would refuse.
     #[error("`{name}` is not a usable {what} name: {reason}")]
@@ -117,6 +128,12 @@ pub enum CatalogError {
         /// Newest version known here.
         known: i64,
     },
+    /// A file that is no catalog of ours, or a damaged one.
+    #[error("the file is not a usable catalog database: {reason}")]
+    NotACatalog {
+        /// What was found.
+        reason: String,
+    },
     /// A Glue dump that cannot be read.
     #[error("{place}: {reason}")]
     Import {
@@ -151,10 +168,11 @@ impl From<CatalogError> for Fault {
             E::DatabaseNotEmpty(..) => Code::SchemaNotEmpty,
             E::TableNotFound(..) => Code::TableNotFound,
             E::TableExists(..) => Code::TableAlreadyExists,
-            E::TableChanged(..) => Code::HiveMetastoreError,
+            E::DatabaseChanged(_) | E::TableChanged(..) => Code::HiveMetastoreError,
             E::PartitionExists(..) => Code::PartitionAlreadyExists,
             E::PartitionNotFound(..) => Code::PartitionNotFound,
             E::PartitionArity { .. } | E::InvalidName { .. } => Code::InvalidArguments,
+            E::InvalidTable { .. } => Code::HiveInvalidMetadata,
             E::HiveType { .. } => Code::TypeMismatch,
             E::Property { .. } => Code::InvalidTableProperty,
             E::ProjectionColumnsMissing { .. } => Code::HiveMetastoreError,
@@ -162,14 +180,16 @@ impl From<CatalogError> for Fault {
             E::TooManyPartitions { .. } => Code::HiveExceededPartitionLimit,
             E::Locked { .. } => Code::DataDirectoryLocked,
             E::NewerSchema { .. } => Code::HiveMetastoreError,
-            E::Import { .. } => Code::InvalidArguments,
+            E::NotACatalog { .. } | E::Import { .. } => Code::InvalidArguments,
             E::Io { .. } | E::Sqlite(_) => Code::GenericInternalError,
             E::Closed => Code::ServerShuttingDown,
         };
         let fault = Self::new(code, error.to_string());
         let fault = match &error {
             E::DatabaseNotEmpty(..) => fault.with_hint("Drop its tables first, or add CASCADE."),
-            E::TableChanged(..) => fault.with_retry(Retry::Later(None)).with_hint("Send the statement again."),
+            E::DatabaseChanged(_) | E::TableChanged(..) => fault
+                .with_retry(Retry::Later(None))
+                .with_hint("Send the statement again."),
             E::NewerSchema { .. } => fault.with_hint("Start a newer owlake on this data directory."),
             _ => fault,
         };

@@ -27,7 +27,7 @@ pub struct Database {
     /// Seconds since the epoch.
     #[serde(skip)]
     pub create_time: i64,
-    /// Grows by one with each change of this row.
+    /// Grows with each change of this row; unique together with the name for the catalog's life.
     #[serde(skip)]
     pub version: i64,
 }
@@ -64,7 +64,7 @@ pub struct Table {
     /// Seconds since the epoch.
     #[serde(skip)]
     pub create_time: i64,
-    /// Grows by one with each change of this row; unique together with the name for the catalog's life.
+    /// Grows with each change of this row (not with those of its partitions); unique together with the name for the catalog's life.
     #[serde(skip)]
     pub version: i64,
 }
@@ -77,7 +77,9 @@ impl Table {
 
     /// Whether `projection.enabled` is `true` (case-insensitive, anything else is off).
     pub fn projection_enabled(&self) -> bool {
-        self.parameters.get("projection.enabled").is_some_and(|v| v.eq_ignore_ascii_case("true"))
+        self.parameters
+            .get("projection.enabled")
+            .is_some_and(|v| v.eq_ignore_ascii_case("true"))
     }
 }
 
@@ -145,16 +147,32 @@ pub struct Column {
 pub struct Partition {
     /// One text per partition key, in key order; `__HIVE_DEFAULT_PARTITION__` is NULL.
     pub values: Vec<String>,
-    /// Its own schema and location.
+    /// Its own schema and location. Empty `columns` mean the table's columns; a store also hands out
+    /// none where they are equal, so that 100,000 partitions do not hold 100,000 copies of one schema.
     pub storage_descriptor: StorageDescriptor,
     /// Free parameters.
     pub parameters: Parameters,
     /// Seconds since the epoch.
     #[serde(skip)]
     pub create_time: i64,
-    /// Grows by one with each change of this row.
+    /// Grows with each change of this row; unique together with the values for the catalog's life.
     #[serde(skip)]
     pub version: i64,
+}
+
+impl Partition {
+    /// `dt=2024-01-01/hour=05`, as SHOW PARTITIONS and messages spell it; nothing is escaped.
+    pub fn spec(keys: &[Column], values: &[String]) -> String {
+        let parts: Vec<String> = values
+            .iter()
+            .enumerate()
+            .map(|(i, value)| match keys.get(i) {
+                Some(key) => format!("{}={value}", key.name),
+                None => value.clone(),
+            })
+            .collect();
+        parts.join("/")
+    }
 }
 
 /// Hive's text for a NULL partition value.

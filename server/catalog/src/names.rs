@@ -2,7 +2,10 @@
 //!
 //! Glue lower-cases names; we also refuse what could not be a path segment (athena-spec 5.1).
 
+use std::collections::HashSet;
+
 use crate::error::CatalogError;
+use crate::model::{Partition, Table};
 
 /// Database names that belong to the server and exist in every catalog (interfaces.md "Catalog words").
 pub const RESERVED_DATABASES: [&str; 2] = ["system", "information_schema"];
@@ -63,6 +66,49 @@ pub fn is_reserved_database(name: &str) -> bool {
     RESERVED_DATABASES
         .iter()
         .any(|reserved| reserved.eq_ignore_ascii_case(name))
+}
+
+/// Lower-cases and checks every name of a definition; `InvalidTable` when a column is there twice
+/// (a partition column may not repeat a data column).
+pub(crate) fn normalize_table(table: &mut Table) -> Result<(), CatalogError> {
+    table.database_name = normalize(NameOf::Database, &table.database_name)?;
+    table.name = normalize(NameOf::Table, &table.name)?;
+    let mut seen = HashSet::new();
+    let mut repeated = None;
+    for column in table
+        .storage_descriptor
+        .columns
+        .iter_mut()
+        .chain(&mut table.partition_keys)
+    {
+        column.name = normalize(NameOf::Column, &column.name)?;
+        if !seen.insert(column.name.as_str()) {
+            repeated = Some(column.name.clone());
+        }
+    }
+    if let Some(column) = repeated {
+        let reason = format!("has the column `{column}` twice");
+        return Err(CatalogError::InvalidTable {
+            table: table.qualified_name(),
+            reason,
+        });
+    }
+    lower_case(&mut table.storage_descriptor.bucket_columns);
+    Ok(())
+}
+
+/// Lower-cases the names in a partition's own schema. They select from the table's, which were checked.
+pub(crate) fn normalize_partition(partition: &mut Partition) {
+    for column in &mut partition.storage_descriptor.columns {
+        column.name = column.name.to_lowercase();
+    }
+    lower_case(&mut partition.storage_descriptor.bucket_columns);
+}
+
+fn lower_case(names: &mut [String]) {
+    for name in names {
+        *name = name.to_lowercase();
+    }
 }
 
 fn fault_in(what: NameOf, name: &str) -> Option<&'static str> {
