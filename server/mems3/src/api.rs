@@ -12,7 +12,7 @@ use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_er
 use crate::conditions::{ReadConditions, check_write, entity_tag};
 use crate::encoding::{base64, decode_token, encode_token, url_encode};
 use crate::range::{select, slice};
-use crate::storage::{ListItem, ListQuery, Storage, StoredObject};
+use crate::storage::{Attributes, ListItem, ListQuery, Storage, StoredObject};
 
 /// The operations; everything not named here is answered 501 by s3s.
 #[derive(Debug, Clone)]
@@ -22,23 +22,38 @@ pub(crate) struct Api {
     pub(crate) page_size: Arc<AtomicUsize>,
 }
 
-/// Headers that a read of an object shows.
-struct ObjectHead {
-    e_tag: ETag,
-    last_modified: Timestamp,
-    content_type: Option<String>,
-    metadata: Option<Metadata>,
+/// The attribute headers of a writing request, as its input type names them.
+macro_rules! attributes {
+    ($input:ident) => {
+        Attributes {
+            content_type: $input.content_type,
+            content_encoding: $input.content_encoding,
+            content_language: $input.content_language,
+            content_disposition: $input.content_disposition,
+            cache_control: $input.cache_control,
+            metadata: $input.metadata.unwrap_or_default(),
+        }
+    };
 }
 
-impl ObjectHead {
-    fn of(object: &StoredObject) -> Self {
-        Self {
-            e_tag: entity_tag(object),
-            last_modified: Timestamp::from(object.last_modified),
-            content_type: object.content_type.clone(),
-            metadata: (!object.metadata.is_empty()).then(|| object.metadata.clone()),
+/// The answer to a reading request: what GetObject and HeadObject both say of the object.
+macro_rules! describe {
+    ($output:ident, $object:ident, $range:ident, $content_range:ident) => {
+        $output {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: Some(signed($range.end - $range.start)),
+            content_range: $content_range,
+            content_type: $object.attributes.content_type.clone(),
+            content_encoding: $object.attributes.content_encoding.clone(),
+            content_language: $object.attributes.content_language.clone(),
+            content_disposition: $object.attributes.content_disposition.clone(),
+            cache_control: $object.attributes.cache_control.clone(),
+            metadata: Some($object.attributes.metadata.clone()),
+            e_tag: Some(entity_tag(&$object)),
+            last_modified: Some(Timestamp::from($object.last_modified)),
+            ..$output::default()
         }
-    }
+    };
 }
 
 /// Reads a request body whole and checks it against the header's MD5.
@@ -100,18 +115,9 @@ impl S3 for Api {
         };
         conditions.check(&object)?;
         let (range, content_range) = select(&object, input.range)?;
-        let head = ObjectHead::of(&object);
-        Ok(S3Response::new(GetObjectOutput {
-            body: Some(StreamingBlob::from(Body::from(slice(&object.bytes, &range)))),
-            accept_ranges: Some("bytes".to_owned()),
-            content_length: Some(signed(range.end - range.start)),
-            content_range,
-            content_type: head.content_type,
-            e_tag: Some(head.e_tag),
-            last_modified: Some(head.last_modified),
-            metadata: head.metadata,
-            ..GetObjectOutput::default()
-        }))
+        let body = Some(StreamingBlob::from(Body::from(slice(&object.bytes, &range))));
+        let output = describe!(GetObjectOutput, object, range, content_range);
+        Ok(S3Response::new(GetObjectOutput { body, ..output }))
     }
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
@@ -125,22 +131,12 @@ impl S3 for Api {
         };
         conditions.check(&object)?;
         let (range, content_range) = select(&object, input.range)?;
-        let head = ObjectHead::of(&object);
         let status = if content_range.is_some() {
             http::StatusCode::PARTIAL_CONTENT
         } else {
             http::StatusCode::OK
         };
-        let output = HeadObjectOutput {
-            accept_ranges: Some("bytes".to_owned()),
-            content_length: Some(signed(range.end - range.start)),
-            content_range,
-            content_type: head.content_type,
-            e_tag: Some(head.e_tag),
-            last_modified: Some(head.last_modified),
-            metadata: head.metadata,
-            ..HeadObjectOutput::default()
-        };
+        let output = describe!(HeadObjectOutput, object, range, content_range);
         Ok(S3Response::with_status(output, status))
     }
 
@@ -149,8 +145,7 @@ impl S3 for Api {
         self.storage.has_bucket(&input.bucket)?;
         let bytes = receive(input.body, input.content_md5.as_deref()).await?;
         let object = StoredObject {
-            content_type: input.content_type,
-            metadata: input.metadata.unwrap_or_default(),
+            attributes: attributes!(input),
             ..StoredObject::new(bytes)
         };
         let object = self.storage.put(&input.bucket, &input.key, object, |existing| {
@@ -176,16 +171,13 @@ impl S3 for Api {
             .metadata_directive
             .as_ref()
             .is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
-        let mut copy = StoredObject::new(source.bytes.clone());
-        copy.content_type = if replace {
-            input.content_type
-        } else {
-            source.content_type.clone()
-        };
-        copy.metadata = if replace {
-            input.metadata.unwrap_or_default()
-        } else {
-            source.metadata.clone()
+        let copy = StoredObject {
+            attributes: if replace {
+                attributes!(input)
+            } else {
+                source.attributes.clone()
+            },
+            ..StoredObject::new(source.bytes.clone())
         };
         let object = self.storage.put(&input.bucket, &input.key, copy, |_| Ok(()))?;
         let copy_object_result = Some(CopyObjectResult {
@@ -338,10 +330,10 @@ impl S3 for Api {
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = req.input;
-        let metadata = input.metadata.unwrap_or_default();
+        let attributes = attributes!(input);
         let id = self
             .storage
-            .create_upload(&input.bucket, &input.key, input.content_type, metadata)?;
+            .create_upload(&input.bucket, &input.key, attributes)?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),

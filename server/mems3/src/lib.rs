@@ -23,5 +23,5 @@ pub use gate::Gate;
 pub use journal::{Counts, RequestRecord};
 pub use operation::{Operation, RequestClass};
 pub use server::{Builder, MemS3};
-pub use storage::StoredObject;
+pub use storage::{Attributes, StoredObject};
 pub use wire::Latency;

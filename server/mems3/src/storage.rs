@@ -10,6 +10,23 @@ use bytes::Bytes;
 use s3s::crypto::{Checksum, Md5};
 use s3s::{S3Result, s3_error};
 
+/// What a writer says about an object, kept as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Content-Encoding`.
+    pub content_encoding: Option<String>,
+    /// `Content-Language`.
+    pub content_language: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// The `x-amz-meta-` headers, without that prefix.
+    pub metadata: HashMap<String, String>,
+}
+
 /// One object as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredObject {
@@ -19,10 +36,8 @@ pub struct StoredObject {
     pub etag: String,
     /// Whole seconds: S3 shows nothing finer, in headers or in listings.
     pub last_modified: SystemTime,
-    /// Media type the writer gave.
-    pub content_type: Option<String>,
-    /// The writer's own `x-amz-meta-` entries.
-    pub metadata: HashMap<String, String>,
+    /// Headers that the writer gave and every reader gets back.
+    pub attributes: Attributes,
 }
 
 impl StoredObject {
@@ -32,8 +47,7 @@ impl StoredObject {
             bytes,
             etag,
             last_modified: now(),
-            content_type: None,
-            metadata: HashMap::new(),
+            attributes: Attributes::default(),
         }
     }
 
@@ -63,8 +77,7 @@ struct Bucket {
 struct Upload {
     bucket: String,
     key: String,
-    content_type: Option<String>,
-    metadata: HashMap<String, String>,
+    attributes: Attributes,
     parts: BTreeMap<i32, (Bytes, [u8; 16])>,
 }
 
@@ -235,13 +248,7 @@ impl Storage {
     }
 
     /// Starts a multipart upload and returns its id.
-    pub(crate) fn create_upload(
-        &self,
-        bucket: &str,
-        key: &str,
-        content_type: Option<String>,
-        metadata: HashMap<String, String>,
-    ) -> S3Result<String> {
+    pub(crate) fn create_upload(&self, bucket: &str, key: &str, attributes: Attributes) -> S3Result<String> {
         self.has_bucket(bucket)?;
         let mut uploads = self.uploads();
         uploads.started += 1;
@@ -252,8 +259,7 @@ impl Storage {
             Upload {
                 bucket,
                 key,
-                content_type,
-                metadata,
+                attributes,
                 parts: BTreeMap::new(),
             },
         );
@@ -324,8 +330,7 @@ impl Storage {
             bytes: content.into(),
             etag: format!("{}-{}", hex::encode(Md5::checksum(&digests)), parts.len()),
             last_modified: now(),
-            content_type: upload.content_type.clone(),
-            metadata: upload.metadata.clone(),
+            attributes: upload.attributes.clone(),
         };
         let object = self.put(bucket, key, object, check)?;
         uploads.open.remove(id);
@@ -494,7 +499,7 @@ mod tests {
     fn a_multipart_object_appears_on_completion_only() {
         let storage = Storage::default();
         storage.create_bucket("lake");
-        let id = storage.create_upload("lake", "k", None, HashMap::new()).unwrap();
+        let id = storage.create_upload("lake", "k", Attributes::default()).unwrap();
         let two = storage
             .put_part("lake", "k", &id, 2, Bytes::from_static(b"world"))
             .unwrap();

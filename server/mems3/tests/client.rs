@@ -18,8 +18,8 @@ use futures::{StreamExt, TryStreamExt, future};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3CopyIfNotExists};
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, ClientOptions, CopyOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt,
-    PutMode, PutOptions, PutPayload, RetryConfig, UpdateVersion,
+    Attribute, Attributes, BackoffConfig, ClientOptions, CopyOptions, Error, GetOptions, GetRange,
+    ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig, UpdateVersion,
 };
 use owlake_mems3::{Builder, FaultAction, FaultPlan, FaultRule, Latency, MemS3, Operation};
 
@@ -384,6 +384,32 @@ fn a_copy_can_demand_that_its_target_is_absent() {
         let again = store.copy_if_not_exists(&path("k"), &path("copy")).await;
         assert!(matches!(again, Err(Error::AlreadyExists { .. })));
         assert_eq!(s3.object("lake", "copy").unwrap().bytes, "x");
+    });
+}
+
+#[test]
+fn what_a_writer_says_about_an_object_reaches_its_readers_and_copies() {
+    run(async {
+        let s3 = started(|b| b);
+        let store = client(&s3);
+        let attributes = Attributes::from_iter([
+            (Attribute::ContentType, "application/json"),
+            (Attribute::ContentEncoding, "gzip"),
+            (Attribute::CacheControl, "no-cache"),
+            (Attribute::Metadata("origin".into()), "a b"),
+        ]);
+        let options = PutOptions {
+            attributes: attributes.clone(),
+            ..PutOptions::default()
+        };
+        store
+            .put_opts(&path("k"), PutPayload::from_static(b"x"), options)
+            .await
+            .unwrap();
+        store.copy(&path("k"), &path("copy")).await.unwrap();
+        for key in ["k", "copy"] {
+            assert_eq!(store.get(&path(key)).await.unwrap().attributes, attributes);
+        }
     });
 }
 
