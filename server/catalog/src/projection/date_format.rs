@@ -7,6 +7,11 @@ use std::fmt::Write as _;
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
+pub(super) use super::date_pattern::Precision;
+use super::date_pattern::{
+    Field, Piece, fraction_unit, is_ordered, pieces, precision, refuse_ambiguous_digits,
+};
+
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -21,73 +26,6 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-
-/// Letters a pattern may use, for error texts.
-const LETTERS: &str = "y u M d D H h a m s S n, and text in '...'";
-
-/// The finest field of a pattern. Ordered from coarse to fine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Precision {
-    Year,
-    Month,
-    Day,
-    Hour,
-    Minute,
-    Second,
-    /// Digits of the second's fraction, 1 to 9.
-    Fraction(u8),
-}
-
-impl Precision {
-    /// Length of one step of this precision where it is the same everywhere (months and years are not).
-    pub(super) fn nanoseconds(self) -> Option<i128> {
-        const SECOND: i128 = 1_000_000_000;
-        match self {
-            Self::Year | Self::Month => None,
-            Self::Day => Some(86_400 * SECOND),
-            Self::Hour => Some(3_600 * SECOND),
-            Self::Minute => Some(60 * SECOND),
-            Self::Second => Some(SECOND),
-            Self::Fraction(digits) => Some(10_i128.pow(9 - u32::from(digits.min(9)))),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Year,
-    Month,
-    Day,
-    YearDay,
-    Hour,
-    /// `h`: 1 to 12.
-    HalfDayHour,
-    Minute,
-    Second,
-    /// `S...`: that many leading digits of the second's fraction.
-    Fraction(u8),
-    /// `n`: nanosecond of the second.
-    Nano,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Literal(String),
-    /// At least `min` digits (zero padded), at most `max`.
-    Number {
-        field: Field,
-        min: usize,
-        max: usize,
-    },
-    /// `yy`: last two digits of 2000 to 2099.
-    ShortYear,
-    /// `MMM` or `MMMM`.
-    MonthName {
-        long: bool,
-    },
-    /// `a`: AM or PM.
-    HalfDay,
-}
 
 /// A pattern that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,14 +169,7 @@ fn digits_to_take(rest: &str, min: usize, max: usize, behind: &[Piece]) -> Optio
     let width = if min == max {
         min
     } else {
-        let reserved: usize = behind
-            .iter()
-            .map_while(|piece| match piece {
-                Piece::Number { min, max, .. } if min == max => Some(*min),
-                Piece::ShortYear => Some(2),
-                _ => None,
-            })
-            .sum();
+        let reserved: usize = behind.iter().map_while(Piece::fixed_digits).sum();
         run.saturating_sub(reserved).min(max)
     };
     (width >= min && width <= run).then_some(width)
@@ -257,11 +188,6 @@ fn number(field: Field, time: NaiveDateTime) -> u32 {
         Field::Fraction(digits) => time.nanosecond() / fraction_unit(digits),
         Field::Nano => time.nanosecond(),
     }
-}
-
-/// Nanoseconds in the last of that many fraction digits.
-fn fraction_unit(digits: u8) -> u32 {
-    10_u32.pow(9 - u32::from(digits.min(9)))
 }
 
 fn month_name(month0: u32, long: bool) -> &'static str {
@@ -365,210 +291,67 @@ impl Fields {
     }
 }
 
-fn pieces(pattern: &str) -> Result<Vec<Piece>, String> {
-    let mut out: Vec<Piece> = Vec::new();
-    let mut chars = pattern.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c == '\'' {
-            let mut text = String::new();
-            let mut closed = false;
-            while let Some(c) = chars.next() {
-                if c != '\'' {
-                    text.push(c);
-                } else if chars.next_if_eq(&'\'').is_some() {
-                    text.push('\'');
-                } else {
-                    closed = true;
-                    break;
-                }
-            }
-            // `''` outside a quoted text is one quote; the loop above saw it as an empty quoted text.
-            if !closed {
-                return Err("has an opening ' without its closing '".to_owned());
-            }
-            push_literal(&mut out, if text.is_empty() { "'" } else { &text });
-        } else if c.is_ascii_alphabetic() {
-            let mut count = 1;
-            while chars.next_if_eq(&c).is_some() {
-                count += 1;
-            }
-            out.push(letter(c, count)?);
-        } else if matches!(c, '[' | ']' | '{' | '}' | '#') {
-            return Err(format!(
-                "uses the reserved character `{c}`; to print it write '{c}' in quotes"
-            ));
-        } else {
-            push_literal(&mut out, c.encode_utf8(&mut [0; 4]));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_outside_the_subset_are_refused_by_name() {
+        let cases = [
+            ("YYYY-MM-dd", "uses `YYYY`, the week-based year"),
+            ("yyyy-LL", "uses `LL`; write `MM`"),
+            ("yyyy-MM-dd'T'HH:mmXXX", "time zone letter `X`"),
+            ("yyyy-ww", "uses the letter `w`"),
+            ("yyyy-MM-dd E", "uses the letter `E`"),
+            ("yyyy-MM-ddTHH", "uses the letter `T`, which is not supported"),
+            ("yyyy-MMMMM", "has `M` 5 times"),
+            ("yyyy-MM-ddd", "has `d` 3 times"),
+            ("yyyy-MM[-dd]", "reserved character `[`"),
+            ("yyyy'x", "opening '"),
+            ("MM-dd", "has a month (MM) but not a year (yyyy)"),
+            ("yyyy-dd", "has a day (dd) but not a month (MM)"),
+            ("yyyy-MM HH", "has an hour (HH) but not a day (dd)"),
+            ("yyyy-MM-dd hh", "needs `h` and `a` together"),
+            ("yyyyMd", "next to each other"),
+            ("yyyy-M'1'", "literal digit"),
+            ("", "has no year"),
+        ];
+        for (pattern, expected) in cases {
+            let error = DateFormat::parse(pattern).unwrap_err();
+            assert!(error.contains(expected), "{pattern}: {error}");
         }
     }
-    Ok(out)
-}
 
-fn push_literal(out: &mut Vec<Piece>, text: &str) {
-    if let Some(Piece::Literal(last)) = out.last_mut() {
-        last.push_str(text);
-    } else {
-        out.push(Piece::Literal(text.to_owned()));
-    }
-}
-
-fn letter(c: char, count: usize) -> Result<Piece, String> {
-    let run = || c.to_string().repeat(count.min(32));
-    let number = |field, min, max| Ok(Piece::Number { field, min, max });
-    match (c, count) {
-        ('y' | 'u', 2) => Ok(Piece::ShortYear),
-        ('y' | 'u', 1 | 3) => number(Field::Year, count, 4),
-        ('y' | 'u', 4..=9) => number(Field::Year, count, count),
-        ('M', 1) => number(Field::Month, 1, 2),
-        ('M', 2) => number(Field::Month, 2, 2),
-        ('M', 3 | 4) => Ok(Piece::MonthName { long: count == 4 }),
-        ('d', 1 | 2) => number(Field::Day, count, 2),
-        ('D', 1 | 3) => number(Field::YearDay, count, 3),
-        ('H', 1 | 2) => number(Field::Hour, count, 2),
-        ('h', 1 | 2) => number(Field::HalfDayHour, count, 2),
-        ('a', 1) => Ok(Piece::HalfDay),
-        ('m', 1 | 2) => number(Field::Minute, count, 2),
-        ('s', 1 | 2) => number(Field::Second, count, 2),
-        ('S', 1..=9) => number(Field::Fraction(u8::try_from(count).unwrap_or(9)), count, count),
-        ('n', 1..=9) => number(Field::Nano, count, 9),
-        ('Y', _) => Err(format!(
-            "uses `{}`, the week-based year, which differs from the calendar year around New Year; did you mean `{}`?",
-            run(),
-            "y".repeat(count.min(32))
-        )),
-        ('L', _) => Err(format!(
-            "uses `{}`; write `{}`",
-            run(),
-            "M".repeat(count.clamp(1, 4))
-        )),
-        ('z' | 'Z' | 'x' | 'X' | 'V' | 'O' | 'v', _) => Err(format!(
-            "uses the time zone letter `{c}`; projected dates are always UTC, leave it out"
-        )),
-        ('y' | 'u' | 'M' | 'd' | 'D' | 'H' | 'h' | 'a' | 'm' | 's' | 'S' | 'n', _) => Err(format!(
-            "has `{c}` {count} times, which is not a known form; known letters are {LETTERS}"
-        )),
-        _ => Err(format!(
-            "uses the letter `{c}`, which is not supported; known letters are {LETTERS}; to print a letter put it in quotes"
-        )),
-    }
-}
-
-/// A number of open width must not run into digits whose width is open too: the text could not be read back.
-fn refuse_ambiguous_digits(pieces: &[Piece]) -> Result<(), String> {
-    let open = |p: &Piece| matches!(p, Piece::Number { min, max, .. } if min != max);
-    for (at, piece) in pieces.iter().enumerate() {
-        if !open(piece) {
-            continue;
-        }
-        for behind in &pieces[at + 1..] {
-            match behind {
-                p if open(p) => {
-                    return Err("puts two numbers of open width next to each other; \
-                         separate them, or use fixed widths such as MM and dd"
-                        .to_owned());
-                }
-                Piece::Number { .. } | Piece::ShortYear => {}
-                Piece::Literal(text) if text.starts_with(|c: char| c.is_ascii_digit()) => {
-                    return Err("puts a literal digit next to a number of open width; \
-                         separate them, or use a fixed width such as MM or dd"
-                        .to_owned());
-                }
-                _ => break,
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Levels of the fields from coarse to fine: year 0, month 1, day 2, hour 3, minute 4, second 5, fraction 6.
-fn levels(piece: &Piece) -> std::ops::Range<usize> {
-    match piece {
-        Piece::Literal(_) | Piece::HalfDay => 0..0,
-        Piece::ShortYear => 0..1,
-        Piece::MonthName { .. } => 1..2,
-        Piece::Number { field, .. } => match field {
-            Field::Year => 0..1,
-            Field::Month => 1..2,
-            Field::Day => 2..3,
-            Field::YearDay => 1..3,
-            Field::Hour | Field::HalfDayHour => 3..4,
-            Field::Minute => 4..5,
-            Field::Second => 5..6,
-            Field::Fraction(_) | Field::Nano => 6..7,
-        },
-    }
-}
-
-fn precision(pieces: &[Piece]) -> Result<Precision, String> {
-    const NAMES: [&str; 7] = [
-        "a year (yyyy)",
-        "a month (MM)",
-        "a day (dd)",
-        "an hour (HH)",
-        "a minute (mm)",
-        "a second (ss)",
-        "a fraction (SSS)",
-    ];
-    let has = |wanted: &dyn Fn(Field) -> bool| {
-        pieces
-            .iter()
-            .any(|p| matches!(p, Piece::Number { field, .. } if wanted(*field)))
-    };
-    let half_day = pieces.contains(&Piece::HalfDay);
-    if has(&|f| f == Field::HalfDayHour) != half_day {
-        return Err(
-            "needs `h` and `a` together (hour 1 to 12 with AM or PM); for hours 0 to 23 write `HH`"
-                .to_owned(),
-        );
-    }
-    let mut seen = [false; 7];
-    for level in pieces.iter().flat_map(levels) {
-        seen[level] = true;
-    }
-    let depth = seen.iter().take_while(|seen| **seen).count();
-    if let Some(finer) = seen.iter().skip(depth).position(|seen| *seen) {
-        return Err(format!(
-            "has {} but not {}, so its values would repeat; write all fields from the year down",
-            NAMES[depth + finer],
-            NAMES[depth]
-        ));
-    }
-    let fraction = pieces.iter().filter_map(|p| match p {
-        Piece::Number {
-            field: Field::Fraction(digits),
-            ..
-        } => Some(*digits),
-        Piece::Number {
-            field: Field::Nano, ..
-        } => Some(9),
-        _ => None,
-    });
-    match depth {
-        0 => Err("has no year; write for instance 'yyyy-MM-dd'".to_owned()),
-        1 => Ok(Precision::Year),
-        2 => Ok(Precision::Month),
-        3 => Ok(Precision::Day),
-        4 => Ok(Precision::Hour),
-        5 => Ok(Precision::Minute),
-        6 => Ok(Precision::Second),
-        _ => Ok(Precision::Fraction(fraction.max().unwrap_or(9))),
-    }
-}
-
-fn is_ordered(pieces: &[Piece]) -> bool {
-    let mut next = 0;
-    for piece in pieces {
-        let fixed = match piece {
-            Piece::Literal(_) | Piece::ShortYear => true,
-            Piece::Number { field, min, max } => min == max && *field != Field::HalfDayHour,
-            Piece::MonthName { .. } | Piece::HalfDay => false,
+    #[test]
+    fn texts_are_read_as_strictly_as_they_are_printed() {
+        let read = |pattern: &str, text: &str| {
+            DateFormat::parse(pattern)
+                .unwrap()
+                .read(text)
+                .map(|t| t.to_string())
         };
-        let levels = levels(piece);
-        // A field seen before adds nothing to the order; a new one must be the next finer.
-        if !fixed || levels.start > next {
-            return false;
+        assert_eq!(read("yyyyMMdd", "20240229").as_deref(), Ok("2024-02-29 00:00:00"));
+        assert_eq!(read("d.M.yy", "1.12.07").as_deref(), Ok("2007-12-01 00:00:00"));
+        assert_eq!(
+            read("yyyy-MM-dd h a", "2024-02-29 12 AM").as_deref(),
+            Ok("2024-02-29 00:00:00")
+        );
+        assert_eq!(
+            read("yyyy/yyyy-MM", "2024/2024-05").as_deref(),
+            Ok("2024-05-01 00:00:00")
+        );
+        for (pattern, text) in [
+            ("yyyy-MM-dd", "2023-02-29"),
+            ("yyyy-MM-dd", "2023-2-28"),
+            ("yyyy-MM-dd", "2023-02-28 "),
+            ("yyyy-MM-dd", "0000-01-01"),
+            ("yyyy-DDD", "2023-366"),
+            ("yyyy/yyyy-MM", "2024/2023-05"),
+            ("yyyy-MM-dd HH", "2024-01-01 24"),
+            ("yyyy-MM-dd h a", "2024-01-01 13 PM"),
+            ("MMM yyyy", "JAN 2024"),
+        ] {
+            assert!(read(pattern, text).is_err(), "{pattern} {text}");
         }
-        next = next.max(levels.end);
     }
-    true
 }

@@ -201,7 +201,7 @@ impl ProjectionSpec {
                 })
                 .map(|(column, count)| (*count, column.name.as_str()))
                 .collect();
-            wide.sort_by(|a, b| b.0.cmp(&a.0));
+            wide.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
             wide.into_iter()
                 .map(|(_, name)| name.to_owned())
                 .collect::<Vec<_>>()

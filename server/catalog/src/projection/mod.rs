@@ -5,6 +5,7 @@
 
 mod column;
 mod date_format;
+mod date_pattern;
 mod date_range;
 mod expand;
 mod layout;
@@ -14,6 +15,8 @@ mod values;
 
 #[cfg(test)]
 mod properties_tests;
+#[cfg(test)]
+mod refused_tests;
 #[cfg(test)]
 mod tests;
 
@@ -60,7 +63,10 @@ impl ProjectionSpec {
     /// `Property` with what is wrong and what would be right, for the first property that cannot be used;
     /// `ProjectionColumnsMissing` for partition columns without any property.
     pub fn parse(table: &Table) -> Result<Option<Self>, CatalogError> {
-        let view = table.table_type.as_deref().is_some_and(|t| t.eq_ignore_ascii_case("VIRTUAL_VIEW"));
+        let view = table
+            .table_type
+            .as_deref()
+            .is_some_and(|t| t.eq_ignore_ascii_case("VIRTUAL_VIEW"));
         if !table.projection_enabled() || view {
             return Ok(None);
         }
@@ -86,16 +92,28 @@ impl ProjectionSpec {
             .map(|(key, _)| key.name.clone())
             .collect();
         if !missing.is_empty() {
-            return Err(CatalogError::ProjectionColumnsMissing { table: name, columns: missing });
+            return Err(CatalogError::ProjectionColumnsMissing {
+                table: name,
+                columns: missing,
+            });
         }
         let mut columns = Vec::with_capacity(properties.len());
         for (key, found) in table.partition_keys.iter().zip(&properties) {
             let (column_type, rule) = found.rule().map_err(property)?;
             let (name, hive_type) = (key.name.clone(), key.data_type.clone());
-            columns.push(ProjectedColumn { name, hive_type, column_type, rule });
+            columns.push(ProjectedColumn {
+                name,
+                hive_type,
+                column_type,
+                rule,
+            });
         }
         let layout = read_layout(table, &columns).map_err(property)?;
-        Ok(Some(Self { table: name.into(), columns: Arc::new(columns), layout: Arc::new(layout) }))
+        Ok(Some(Self {
+            table: name.into(),
+            columns: Arc::new(columns),
+            layout: Arc::new(layout),
+        }))
     }
 
     /// One line per partition column, in order, for DESCRIBE and EXPLAIN:
@@ -117,8 +135,15 @@ impl ProjectedColumn {
                 format!("'{}'", texts.join(","))
             }
             Rule::Integer(rule) => {
-                let digits = if rule.digits > 0 { format!(", {} digits", rule.digits) } else { String::new() };
-                format!("from {} to {} every {}{digits}", rule.min, rule.max, rule.interval)
+                let digits = if rule.digits > 0 {
+                    format!(", {} digits", rule.digits)
+                } else {
+                    String::new()
+                };
+                format!(
+                    "from {} to {} every {}{digits}",
+                    rule.min, rule.max, rule.interval
+                )
             }
             Rule::Date(rule) => format!(
                 "'{}' from '{}' every {} {}",
@@ -135,10 +160,15 @@ impl ProjectedColumn {
 
 /// Gives each `projection.` property to its partition column; keys that belong nowhere are refused by name.
 fn sort_properties(table: &Table) -> Result<Vec<Properties<'_>>, Refusal> {
-    let mut sorted: Vec<Properties<'_>> =
-        table.partition_keys.iter().map(|key| Properties::new(&key.name, &key.data_type)).collect();
+    let mut sorted: Vec<Properties<'_>> = table
+        .partition_keys
+        .iter()
+        .map(|key| Properties::new(&key.name, &key.data_type))
+        .collect();
     for (key, value) in &table.parameters {
-        let Some(rest) = key.strip_prefix(PREFIX).filter(|_| key != ENABLED) else { continue };
+        let Some(rest) = key.strip_prefix(PREFIX).filter(|_| key != ENABLED) else {
+            continue;
+        };
         let mut named = table
             .partition_keys
             .iter()
@@ -147,7 +177,10 @@ fn sort_properties(table: &Table) -> Result<Vec<Properties<'_>>, Refusal> {
             .peekable();
         let is_column = named.peek().is_some();
         let known = named.find_map(|(text, properties)| {
-            SUFFIXES.iter().find(|suffix| **suffix == text).map(|suffix| (*suffix, properties))
+            SUFFIXES
+                .iter()
+                .find(|suffix| **suffix == text)
+                .map(|suffix| (*suffix, properties))
         });
         match known {
             Some((suffix, properties)) => properties.add(suffix, key, value)?,
@@ -165,8 +198,11 @@ fn suffix_of<'a>(rest: &'a str, column: &str) -> Option<&'a str> {
 }
 
 fn unknown_key(table: &Table, key: &str, rest: &str, is_column: bool) -> Refusal {
-    let data_column =
-        table.storage_descriptor.columns.iter().find(|column| suffix_of(rest, &column.name).is_some());
+    let data_column = table
+        .storage_descriptor
+        .columns
+        .iter()
+        .find(|column| suffix_of(rest, &column.name).is_some());
     let keys: Vec<&str> = table.partition_keys.iter().map(|key| key.name.as_str()).collect();
     let reason = match (is_column, data_column) {
         (true, _) => format!("is not known; a partition column has {}", SUFFIXES.join(", ")),
@@ -176,22 +212,37 @@ fn unknown_key(table: &Table, key: &str, rest: &str, is_column: bool) -> Refusal
             keys.join(", ")
         ),
         (false, None) => {
-            format!("names no column of the table; the partition columns are [{}]", keys.join(", "))
+            format!(
+                "names no column of the table; the partition columns are [{}]",
+                keys.join(", ")
+            )
         }
     };
-    Refusal { property: key.to_owned(), reason }
+    Refusal {
+        property: key.to_owned(),
+        reason,
+    }
 }
 
 fn read_layout(table: &Table, columns: &[ProjectedColumn]) -> Result<Layout, Refusal> {
-    let refuse = |property: &str, reason: String| Refusal { property: property.to_owned(), reason };
+    let refuse = |property: &str, reason: String| Refusal {
+        property: property.to_owned(),
+        reason,
+    };
     let layout = match table.parameters.get(LOCATION_TEMPLATE) {
         Some(template) => {
-            let named: Vec<(&str, bool)> =
-                columns.iter().map(|c| (c.name.as_str(), matches!(c.rule, Rule::Injected))).collect();
+            let named: Vec<(&str, bool)> = columns
+                .iter()
+                .map(|c| (c.name.as_str(), matches!(c.rule, Rule::Injected)))
+                .collect();
             Layout::template(template, &named).map_err(|reason| refuse(LOCATION_TEMPLATE, reason))?
         }
         None => {
-            let location = table.storage_descriptor.location.as_deref().filter(|l| !l.is_empty());
+            let location = table
+                .storage_descriptor
+                .location
+                .as_deref()
+                .filter(|l| !l.is_empty());
             let location = location.ok_or_else(|| {
                 let reason = "is missing, and the table has no LOCATION either; set one of them";
                 refuse(LOCATION_TEMPLATE, reason.to_owned())
@@ -203,12 +254,16 @@ fn read_layout(table: &Table, columns: &[ProjectedColumn]) -> Result<Layout, Ref
         match &column.rule {
             Rule::Enum(values) => {
                 for (_, text) in values.iter() {
-                    layout.check_defined(text).map_err(|r| refuse(&column.property("values"), r))?;
+                    layout
+                        .check_defined(text)
+                        .map_err(|r| refuse(&column.property("values"), r))?;
                 }
             }
             Rule::Date(rule) => {
                 let sample = rule.format.print(chrono::NaiveDateTime::default());
-                layout.check_defined(&sample).map_err(|r| refuse(&column.property("format"), r))?;
+                layout
+                    .check_defined(&sample)
+                    .map_err(|r| refuse(&column.property("format"), r))?;
             }
             Rule::Integer(_) | Rule::Injected => {}
         }

@@ -56,7 +56,10 @@ struct Model {
 fn enumeration() -> impl Strategy<Value = Model> {
     (prop::collection::vec("[a-c0-9 .%$]{1,3}", 1..8), any::<bool>()).prop_map(|(texts, numbers)| {
         let texts: Vec<String> = if numbers {
-            texts.iter().map(|text| text.bytes().map(i64::from).sum::<i64>().to_string()).collect()
+            texts
+                .iter()
+                .map(|text| text.bytes().map(i64::from).sum::<i64>().to_string())
+                .collect()
         } else {
             texts.into_iter().map(|text| format!("v{text}")).collect()
         };
@@ -70,13 +73,24 @@ fn enumeration() -> impl Strategy<Value = Model> {
             })
             .collect();
         let properties = vec![("type", "enum".to_owned()), ("values", texts.join(","))];
-        Model { data_type: if numbers { "int" } else { "string" }, properties, values }
+        Model {
+            data_type: if numbers { "int" } else { "string" },
+            properties,
+            values,
+        }
     })
 }
 
 fn integers() -> impl Strategy<Value = Model> {
-    (-1_200_i64..1_200, 0_i64..40, 1_i64..60, 0_usize..6, 0_i64..60, any::<bool>()).prop_map(
-        |(min, steps, interval, digits, rest, is_text)| {
+    (
+        -1_200_i64..1_200,
+        0_i64..40,
+        1_i64..60,
+        0_usize..6,
+        0_i64..60,
+        any::<bool>(),
+    )
+        .prop_map(|(min, steps, interval, digits, rest, is_text)| {
             let max = min + steps * interval + rest % interval;
             let mut values = Vec::new();
             let mut value = min;
@@ -100,9 +114,12 @@ fn integers() -> impl Strategy<Value = Model> {
             if digits > 0 {
                 properties.push(("digits", digits.to_string()));
             }
-            Model { data_type: if is_text { "string" } else { "bigint" }, properties, values }
-        },
-    )
+            Model {
+                data_type: if is_text { "string" } else { "bigint" },
+                properties,
+                values,
+            }
+        })
 }
 
 fn aligned(time: NaiveDateTime, fields: u32) -> NaiveDateTime {
@@ -121,17 +138,33 @@ fn aligned(time: NaiveDateTime, fields: u32) -> NaiveDateTime {
 fn dates() -> impl Strategy<Value = Model> {
     // 2001 to 2091, so that two-digit years mean what they say.
     let seconds = 980_000_000_i64..3_820_000_000;
-    (0..FORMATS.len(), seconds, 0_i64..999, 0..UNITS.len(), 1_i64..45, 0_i64..40, 0_usize..3).prop_map(
-        |(format, seconds, millis, unit, interval, steps, column)| {
+    (
+        0..FORMATS.len(),
+        seconds,
+        0_i64..999,
+        0..UNITS.len(),
+        1_i64..45,
+        0_i64..40,
+        0_usize..3,
+    )
+        .prop_map(|(format, seconds, millis, unit, interval, steps, column)| {
             let ((java, chrono_format, fields), (unit, size)) = (FORMATS[format], UNITS[unit]);
             // Years are counted in few steps: the range must stay before 2100.
             let interval = if size == -12 { 1 } else { interval };
-            let steps = if size == -12 { steps % 9 } else if size == -1 { steps % 3 } else { steps };
+            let steps = if size == -12 {
+                steps % 9
+            } else if size == -1 {
+                steps % 3
+            } else {
+                steps
+            };
             let next = |time: NaiveDateTime, count: i64| match size {
                 ..0 => time + Months::new(u32::try_from(-size * count).unwrap()),
                 _ => time + TimeDelta::milliseconds(size * count),
             };
-            let start = DateTime::from_timestamp_millis(seconds * 1_000 + millis).unwrap().naive_utc();
+            let start = DateTime::from_timestamp_millis(seconds * 1_000 + millis)
+                .unwrap()
+                .naive_utc();
             let start = aligned(start, fields);
             let end = aligned(next(start, steps * interval), fields);
             let print = |time: NaiveDateTime| time.format(chrono_format).to_string();
@@ -156,9 +189,12 @@ fn dates() -> impl Strategy<Value = Model> {
                 ("interval", interval.to_string()),
                 ("interval.unit", unit.to_owned()),
             ];
-            Model { data_type, properties, values }
-        },
-    )
+            Model {
+                data_type,
+                properties,
+                values,
+            }
+        })
 }
 
 /// How one bound is drawn: none, or near a value of the column.
@@ -210,7 +246,10 @@ fn domain(draws: &DomainDraw, model: &Model) -> Domain {
             .iter()
             .map(|(low, high, point)| match point {
                 true => Interval::point(near(low, model)),
-                false => Interval { low: bound(low), high: bound(high) },
+                false => Interval {
+                    low: bound(low),
+                    high: bound(high),
+                },
             })
             .collect(),
     )
@@ -232,27 +271,48 @@ fn table(models: &[&Model], template: bool) -> Table {
         },
         ..Table::default()
     };
-    table.parameters.insert("projection.enabled".to_owned(), "true".to_owned());
+    table
+        .parameters
+        .insert("projection.enabled".to_owned(), "true".to_owned());
     let mut path = "s3://b".to_owned();
     for (at, model) in models.iter().enumerate() {
         let name = format!("c{at}");
         for (suffix, value) in &model.properties {
-            table.parameters.insert(format!("projection.{name}.{suffix}"), value.clone());
+            table
+                .parameters
+                .insert(format!("projection.{name}.{suffix}"), value.clone());
         }
         path += &format!("/${{{name}}}");
-        table.partition_keys.push(Column { name, data_type: model.data_type.to_owned(), comment: None });
+        table.partition_keys.push(Column {
+            name,
+            data_type: model.data_type.to_owned(),
+            comment: None,
+        });
     }
     if template {
-        table.parameters.insert("storage.location.template".to_owned(), path);
+        table
+            .parameters
+            .insert("storage.location.template".to_owned(), path);
     }
     table
 }
 
 /// Values and location of every combination, the last column fastest.
-fn product(table: &Table, columns: &[Vec<(PartitionValue, String)>], template: bool) -> Vec<(Vec<PartitionValue>, String)> {
+fn product(
+    table: &Table,
+    columns: &[Vec<(PartitionValue, String)>],
+    template: bool,
+) -> Vec<(Vec<PartitionValue>, String)> {
     let mut rows: Vec<Vec<(PartitionValue, String)>> = vec![Vec::new()];
     for column in columns {
-        rows = rows.iter().flat_map(|row| column.iter().map(|v| [row.as_slice(), &[v.clone()]].concat())).collect();
+        rows = rows
+            .iter()
+            .flat_map(|row| {
+                column
+                    .iter()
+                    .map(|v| [row.as_slice(), std::slice::from_ref(v)].concat())
+            })
+            .collect();
     }
     rows.into_iter()
         .map(|row| {
