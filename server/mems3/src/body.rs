@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::connection::Connection;
 use crate::fault_plan::FaultAction;
@@ -137,7 +137,7 @@ impl Body for MeteredBody {
             && self.sent >= at
         {
             self.stall = None;
-            self.sleep = Some(Box::pin(sleep_until(Instant::now() + duration)));
+            self.sleep = Some(Box::pin(sleep(duration)));
             ready!(self.poll_sleep(cx));
         }
         let len = self.next_len();

@@ -47,8 +47,8 @@ pub(crate) struct Wire {
 enum Unanswered {
     #[error("connection reset on purpose")]
     OnPurpose,
-    #[error("the S3 service gave no answer: {0}")]
-    Service(String),
+    #[error("the S3 service gave no answer")]
+    Service(#[source] s3s::StdError),
 }
 
 /// An answer before it is put into frames.
@@ -170,13 +170,12 @@ impl Wire {
     }
 
     async fn operate(&self, request: Request<Incoming>) -> Result<Answer, Unanswered> {
-        let failed = |error: s3s::StdError| Unanswered::Service(error.to_string());
         let response = self
             .service
             .call(request.map(Body::from))
             .await
-            .map_err(|e| failed(e.into()))?;
-        collect(response).await.map_err(failed)
+            .map_err(|e| Unanswered::Service(e.into()))?;
+        collect(response).await.map_err(Unanswered::Service)
     }
 }
 
@@ -204,16 +203,17 @@ async fn refuse(
     code: &'static str,
     location: Option<HeaderValue>,
 ) -> Result<Answer, Unanswered> {
-    let failed = |error: s3s::StdError| Unanswered::Service(error.to_string());
     let mut body = request.into_body();
     while let Some(frame) = body.frame().await {
-        frame.map_err(|e| failed(e.into()))?;
+        frame.map_err(|e| Unanswered::Service(e.into()))?;
     }
     let known = S3ErrorCode::from_bytes(code.as_bytes()).unwrap_or(S3ErrorCode::InternalError);
     let mut error = S3Error::with_message(known, "Fault on purpose");
     error.set_status_code(status);
-    let response = error.to_http_response().map_err(|e| failed(e.into()))?;
-    let mut answer = collect(response).await.map_err(failed)?;
+    let response = error
+        .to_http_response()
+        .map_err(|e| Unanswered::Service(e.into()))?;
+    let mut answer = collect(response).await.map_err(Unanswered::Service)?;
     if let Some(location) = location {
         answer.head.headers.insert(header::LOCATION, location);
     }
