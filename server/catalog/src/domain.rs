@@ -88,7 +88,10 @@ pub type Domains = BTreeMap<String, Domain>;
 impl Interval {
     /// The interval that holds exactly `value`.
     pub fn point(value: PartitionValue) -> Self {
-        Self { low: Bound::Included(value.clone()), high: Bound::Included(value) }
+        Self {
+            low: Bound::Included(value.clone()),
+            high: Bound::Included(value),
+        }
     }
 
     /// The one value of a point interval.
@@ -201,10 +204,19 @@ impl Domain {
                 // Two point lists (an IN within an IN) would be quadratic; filter one by the other.
                 if let (Some(points), true) = (self.points(), a.len().max(b.len()) > 64) {
                     return Self::Union(
-                        points.into_iter().filter(|p| other.contains(p)).cloned().map(Interval::point).collect(),
+                        points
+                            .into_iter()
+                            .filter(|p| other.contains(p))
+                            .cloned()
+                            .map(Interval::point)
+                            .collect(),
                     );
                 }
-                Self::Union(a.iter().flat_map(|x| b.iter().filter_map(move |y| x.intersect(y))).collect())
+                Self::Union(
+                    a.iter()
+                        .flat_map(|x| b.iter().filter_map(move |y| x.intersect(y)))
+                        .collect(),
+                )
             }
         }
     }
@@ -228,18 +240,36 @@ mod tests {
     }
 
     fn range(low: i64, high: i64) -> Domain {
-        Domain::Union(vec![Interval { low: Bound::Included(int(low)), high: Bound::Excluded(int(high)) }])
+        Domain::Union(vec![Interval {
+            low: Bound::Included(int(low)),
+            high: Bound::Excluded(int(high)),
+        }])
     }
 
     #[test]
     fn intersection_and_union_agree_with_membership() {
-        let cases = [Domain::All, Domain::NONE, range(0, 5), range(3, 9), range(5, 5), Domain::point(int(4))];
+        let cases = [
+            Domain::All,
+            Domain::NONE,
+            range(0, 5),
+            range(3, 9),
+            range(5, 5),
+            Domain::point(int(4)),
+        ];
         for a in &cases {
             for b in &cases {
                 for v in -1..10 {
                     let v = int(v);
-                    assert_eq!(a.intersect(b).contains(&v), a.contains(&v) && b.contains(&v), "{a:?} {b:?} {v:?}");
-                    assert_eq!(a.union(b).contains(&v), a.contains(&v) || b.contains(&v), "{a:?} {b:?} {v:?}");
+                    assert_eq!(
+                        a.intersect(b).contains(&v),
+                        a.contains(&v) && b.contains(&v),
+                        "{a:?} {b:?} {v:?}"
+                    );
+                    assert_eq!(
+                        a.union(b).contains(&v),
+                        a.contains(&v) || b.contains(&v),
+                        "{a:?} {b:?} {v:?}"
+                    );
                 }
             }
         }
@@ -251,7 +281,10 @@ mod tests {
             (PartitionValue::Text("a'b\n".to_owned()), "'a''b\\n'"),
             (int(-7), "-7"),
             (PartitionValue::Date(-1), "DATE '1969-12-31'"),
-            (PartitionValue::Timestamp(1_500_000), "TIMESTAMP '1970-01-01 00:00:01.500'"),
+            (
+                PartitionValue::Timestamp(1_500_000),
+                "TIMESTAMP '1970-01-01 00:00:01.500'",
+            ),
             (PartitionValue::Boolean(true), "true"),
         ];
         for (value, text) in cases {
@@ -266,7 +299,9 @@ mod tests {
 
     #[test]
     fn points_come_without_repeats_in_the_order_given() {
-        let domain = Domain::point(int(3)).union(&Domain::point(int(1))).union(&Domain::point(int(3)));
+        let domain = Domain::point(int(3))
+            .union(&Domain::point(int(1)))
+            .union(&Domain::point(int(3)));
         assert_eq!(domain.points(), Some(vec![&int(3), &int(1)]));
         assert_eq!(range(0, 2).points(), None);
     }

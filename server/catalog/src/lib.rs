@@ -8,8 +8,8 @@ mod error;
 pub mod hive_type;
 mod import;
 pub mod model;
-pub mod projection;
 pub mod names;
+pub mod projection;
 pub mod sqlite;
 mod store;
 
@@ -19,6 +19,6 @@ pub use error::CatalogError;
 pub use hive_type::{HiveType, StructField};
 pub use import::{ImportReport, Tally, import_glue_json};
 pub use model::{Column, Database, Partition, SerDeInfo, StorageDescriptor, Table};
-pub use sqlite::SqliteCatalog;
 pub use projection::{Expansion, ProjectedPartition, ProjectionSpec};
+pub use sqlite::SqliteCatalog;
 pub use store::CatalogStore;

@@ -106,10 +106,10 @@ pub(super) fn pieces(pattern: &str) -> Result<Vec<Piece>, String> {
                     break;
                 }
             }
-            // `''` outside a quoted text is one quote; the loop above saw it as an empty quoted text.
             if !closed {
                 return Err("has an opening ' without its closing '".to_owned());
             }
+            // `''` outside a quoted text stands for one quote.
             push_literal(&mut out, if text.is_empty() { "'" } else { &text });
         } else if c.is_ascii_alphabetic() {
             let mut count = 1;
@@ -233,13 +233,16 @@ pub(super) fn precision(pieces: &[Piece]) -> Result<Precision, String> {
         "a second (ss)",
         "a fraction (SSS)",
     ];
-    let has = |wanted: &dyn Fn(Field) -> bool| {
-        pieces
-            .iter()
-            .any(|p| matches!(p, Piece::Number { field, .. } if wanted(*field)))
+    let twelve_hours = |p: &Piece| {
+        matches!(
+            p,
+            Piece::Number {
+                field: Field::HalfDayHour,
+                ..
+            }
+        )
     };
-    let half_day = pieces.contains(&Piece::HalfDay);
-    if has(&|f| f == Field::HalfDayHour) != half_day {
+    if pieces.iter().any(twelve_hours) != pieces.contains(&Piece::HalfDay) {
         return Err(
             "needs `h` and `a` together (hour 1 to 12 with AM or PM); for hours 0 to 23 write `HH`"
                 .to_owned(),
