@@ -196,3 +196,38 @@ impl From<CatalogError> for Fault {
         fault.with_source(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_race_may_be_tried_again_and_a_mistake_may_not() {
+        let race = Fault::from(CatalogError::TableChanged("db".to_owned(), "t".to_owned()));
+        assert_eq!(race.retry(), Retry::Later(None));
+        assert_eq!(
+            race.to_string(),
+            "HIVE_METASTORE_ERROR: table `db.t` was changed by somebody else meanwhile. Send the statement again."
+        );
+        let mistake = Fault::from(CatalogError::TableNotFound("db".to_owned(), "t".to_owned()));
+        assert_eq!(
+            (mistake.retry(), mistake.code()),
+            (Retry::Never, Code::TableNotFound)
+        );
+    }
+
+    #[test]
+    fn clients_see_no_path_and_the_log_keeps_the_cause() {
+        let source = std::io::Error::other("/var/lib/owlake: no space left");
+        let fault = Fault::from(CatalogError::Io {
+            action: "open the catalog file".to_owned(),
+            source,
+        });
+        assert_eq!(
+            fault.to_string(),
+            "GENERIC_INTERNAL_ERROR: cannot open the catalog file"
+        );
+        let cause = std::error::Error::source(&fault).and_then(std::error::Error::source);
+        assert_eq!(cause.unwrap().to_string(), "/var/lib/owlake: no space left");
+    }
+}

@@ -64,7 +64,7 @@ impl SqliteCatalog {
         let mut db = Db {
             conn,
             now,
-            partition_cache: PartitionCache::default(),
+            partition_cache: PartitionCache::new(partitions::CACHED_PARTITIONS),
         };
         let serve = move || {
             while let Some(request) = queue.blocking_recv() {
@@ -281,5 +281,11 @@ impl CatalogStore for SqliteCatalog {
     }
 }
 
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod file_tests;
+#[cfg(test)]
+mod partition_tests;
 #[cfg(test)]
 mod tests;

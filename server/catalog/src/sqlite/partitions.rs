@@ -15,12 +15,13 @@ use crate::model::{Column, Partition, StorageDescriptor};
 use crate::names;
 
 /// Partitions kept in memory over all tables; a larger list is handed out but not kept.
-const CACHED_PARTITIONS: usize = 1_000_000;
+pub(super) const CACHED_PARTITIONS: usize = 1_000_000;
 
 /// Lists by table row, newest use last to go.
-#[derive(Default)]
 pub(super) struct PartitionCache {
     lists: HashMap<i64, Cached>,
+    /// Partitions in all lists together.
+    limit: usize,
     clock: u64,
 }
 
@@ -32,7 +33,15 @@ struct Cached {
 }
 
 impl PartitionCache {
-    fn get(&mut self, table: &TableRow) -> Option<Arc<Vec<Partition>>> {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            lists: HashMap::new(),
+            limit,
+            clock: 0,
+        }
+    }
+
+    pub(super) fn get(&mut self, table: &TableRow) -> Option<Arc<Vec<Partition>>> {
         self.clock += 1;
         let cached = self
             .lists
@@ -42,13 +51,13 @@ impl PartitionCache {
         Some(Arc::clone(&cached.list))
     }
 
-    fn put(&mut self, table: &TableRow, list: &Arc<Vec<Partition>>) {
+    pub(super) fn put(&mut self, table: &TableRow, list: &Arc<Vec<Partition>>) {
         self.lists.remove(&table.id);
-        if list.len() > CACHED_PARTITIONS {
+        if list.len() > self.limit {
             return;
         }
         let mut kept: usize = self.lists.values().map(|c| c.list.len()).sum();
-        while kept + list.len() > CACHED_PARTITIONS {
+        while kept + list.len() > self.limit {
             let Some((&oldest, _)) = self.lists.iter().min_by_key(|(_, c)| c.used) else {
                 break;
             };

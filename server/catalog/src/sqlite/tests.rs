@@ -1,21 +1,17 @@
-//! Facts about the embedded catalog.
-
-use std::fs;
-
-use rusqlite::Connection;
+//! Facts about databases, tables and the catalog's thread; fixtures of the files beside it.
 
 use super::*;
 use crate::model::{Column, Parameters, SerDeInfo, StorageDescriptor};
 
-fn clock() -> i64 {
+pub(super) fn clock() -> i64 {
     1_700_000_000
 }
 
-fn memory() -> SqliteCatalog {
+pub(super) fn memory() -> SqliteCatalog {
     SqliteCatalog::in_memory(clock).unwrap()
 }
 
-fn column(name: &str, data_type: &str) -> Column {
+pub(super) fn column(name: &str, data_type: &str) -> Column {
     Column {
         name: name.to_owned(),
         data_type: data_type.to_owned(),
@@ -23,7 +19,7 @@ fn column(name: &str, data_type: &str) -> Column {
     }
 }
 
-fn table(database: &str, name: &str) -> Table {
+pub(super) fn table(database: &str, name: &str) -> Table {
     Table {
         name: name.to_owned(),
         database_name: database.to_owned(),
@@ -45,11 +41,11 @@ fn table(database: &str, name: &str) -> Table {
     }
 }
 
-fn values(dt: &str, hour: u32) -> Vec<String> {
+pub(super) fn values(dt: &str, hour: u32) -> Vec<String> {
     vec![dt.to_owned(), hour.to_string()]
 }
 
-fn partition(dt: &str, hour: u32) -> Partition {
+pub(super) fn partition(dt: &str, hour: u32) -> Partition {
     let mut storage_descriptor = table("default", "t").storage_descriptor;
     storage_descriptor.location = Some(format!("s3://lake/t/{dt}/{hour}/"));
     Partition {
@@ -303,308 +299,6 @@ async fn a_dropped_table_never_comes_back_with_an_old_version() {
 }
 
 #[tokio::test]
-async fn a_recreated_table_has_none_of_the_old_partitions() {
-    let catalog = memory();
-    for _ in 0..2 {
-        catalog.create_table(table("default", "t"), false).await.unwrap();
-        assert!(catalog.partitions("default", "t").await.unwrap().is_empty());
-        catalog
-            .add_partitions("default", "t", vec![partition("a", 1)], false)
-            .await
-            .unwrap();
-        assert_eq!(catalog.partitions("default", "t").await.unwrap().len(), 1);
-        catalog.drop_table("default", "t").await.unwrap();
-    }
-    assert!(matches!(
-        catalog.partitions("default", "t").await,
-        Err(CatalogError::TableNotFound(..))
-    ));
-}
-
-#[tokio::test]
-async fn partitions_come_sorted_and_shared_until_they_change() {
-    let catalog = memory();
-    catalog.create_table(table("default", "t"), false).await.unwrap();
-    let added = vec![partition("b", 1), partition("a", 2), partition("a", 1)];
-    assert_eq!(
-        catalog
-            .add_partitions("default", "t", added, false)
-            .await
-            .unwrap(),
-        3
-    );
-    let first = catalog.partitions("default", "t").await.unwrap();
-    let listed: Vec<_> = first.iter().map(|p| p.values.clone()).collect();
-    assert_eq!(listed, [values("a", 1), values("a", 2), values("b", 1)]);
-    assert_eq!(
-        first[0].storage_descriptor.location.as_deref(),
-        Some("s3://lake/t/a/1/")
-    );
-    assert_eq!(first[0].create_time, clock());
-    assert!(Arc::ptr_eq(
-        &first,
-        &catalog.partitions("Default", "T").await.unwrap()
-    ));
-    catalog
-        .add_partitions("default", "t", vec![partition("c", 1)], false)
-        .await
-        .unwrap();
-    let second = catalog.partitions("default", "t").await.unwrap();
-    assert_eq!(second.len(), 4);
-    catalog
-        .drop_partitions("default", "t", vec![values("c", 1)], false)
-        .await
-        .unwrap();
-    assert_eq!(catalog.partitions("default", "t").await.unwrap(), first);
-}
-
-#[tokio::test]
-async fn partitions_have_columns_only_where_they_differ_from_the_tables() {
-    let catalog = memory();
-    catalog.create_table(table("default", "t"), false).await.unwrap();
-    let mut own = partition("own", 1);
-    own.storage_descriptor.columns.truncate(1);
-    let own_columns = own.storage_descriptor.columns.clone();
-    catalog
-        .add_partitions("default", "t", vec![partition("same", 1), own], false)
-        .await
-        .unwrap();
-    let read = catalog.partitions("default", "t").await.unwrap();
-    assert_eq!(read[0].storage_descriptor.columns, own_columns);
-    assert!(read[1].storage_descriptor.columns.is_empty());
-    assert_eq!(read[1].storage_descriptor.input_format.as_deref(), Some("in"));
-    // The table moves on; the partition keeps the schema it was added with.
-    let mut new = (*catalog.table("default", "t").await.unwrap().unwrap()).clone();
-    new.storage_descriptor.columns = own_columns;
-    catalog.update_table(new).await.unwrap();
-    let read = catalog.partitions("default", "t").await.unwrap();
-    assert!(read[0].storage_descriptor.columns.is_empty());
-    assert_eq!(
-        read[1].storage_descriptor.columns,
-        partition("same", 1).storage_descriptor.columns
-    );
-}
-
-#[tokio::test]
-async fn adding_partitions_is_all_or_nothing() {
-    let catalog = memory();
-    catalog.create_table(table("default", "t"), false).await.unwrap();
-    catalog
-        .add_partitions("default", "t", vec![partition("a", 1)], false)
-        .await
-        .unwrap();
-    let error = catalog
-        .add_partitions("default", "t", vec![partition("b", 1), partition("a", 1)], false)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "partition `dt=a/hour=1` of `default.t` already exists"
-    );
-    assert_eq!(catalog.partitions("default", "t").await.unwrap().len(), 1);
-    let added = catalog
-        .add_partitions("default", "t", vec![partition("b", 1), partition("a", 1)], true)
-        .await;
-    assert_eq!(added.unwrap(), 1);
-    let short = Partition {
-        values: vec!["x".to_owned()],
-        ..Partition::default()
-    };
-    let error = catalog
-        .add_partitions("default", "t", vec![partition("z", 1), short], true)
-        .await
-        .unwrap_err();
-    assert!(matches!(
-        error,
-        CatalogError::PartitionArity {
-            given: 1,
-            keys: 2,
-            ..
-        }
-    ));
-    assert_eq!(catalog.partitions("default", "t").await.unwrap().len(), 2);
-}
-
-#[tokio::test]
-async fn an_unpartitioned_table_takes_no_partitions() {
-    let catalog = memory();
-    catalog
-        .create_table(
-            Table {
-                partition_keys: Vec::new(),
-                ..table("default", "t")
-            },
-            false,
-        )
-        .await
-        .unwrap();
-    let refused = catalog
-        .add_partitions("default", "t", vec![Partition::default()], true)
-        .await;
-    assert!(
-        matches!(
-            refused,
-            Err(CatalogError::PartitionArity {
-                given: 0,
-                keys: 0,
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
-}
-
-#[tokio::test]
-async fn dropping_partitions_is_all_or_nothing() {
-    let catalog = memory();
-    catalog.create_table(table("default", "t"), false).await.unwrap();
-    catalog
-        .add_partitions("default", "t", vec![partition("a", 1), partition("b", 1)], false)
-        .await
-        .unwrap();
-    let both = vec![values("a", 1), values("x", 9)];
-    let error = catalog
-        .drop_partitions("default", "t", both.clone(), false)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "partition `dt=x/hour=9` of `default.t` does not exist"
-    );
-    assert_eq!(catalog.partitions("default", "t").await.unwrap().len(), 2);
-    assert_eq!(
-        catalog.drop_partitions("default", "t", both, true).await.unwrap(),
-        1
-    );
-    assert_eq!(catalog.partitions("default", "t").await.unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn updating_partitions_is_all_or_nothing_and_leaves_no_unused_descriptor() {
-    let catalog = memory();
-    catalog.create_table(table("default", "t"), false).await.unwrap();
-    catalog
-        .add_partitions("default", "t", vec![partition("a", 1), partition("b", 1)], false)
-        .await
-        .unwrap();
-    let before = catalog.partitions("default", "t").await.unwrap();
-    let moved = |dt| {
-        let mut p = partition(dt, 1);
-        p.storage_descriptor.location = Some("s3://moved/".to_owned());
-        p.storage_descriptor.compressed = true;
-        p
-    };
-    let error = catalog
-        .update_partitions("default", "t", vec![moved("a"), moved("x")])
-        .await
-        .unwrap_err();
-    assert!(matches!(error, CatalogError::PartitionNotFound(..)));
-    assert_eq!(catalog.partitions("default", "t").await.unwrap(), before);
-    catalog
-        .update_partitions("default", "t", vec![moved("a"), moved("b")])
-        .await
-        .unwrap();
-    let after = catalog.partitions("default", "t").await.unwrap();
-    assert!(
-        after
-            .iter()
-            .all(|p| p.storage_descriptor.location.as_deref() == Some("s3://moved/"))
-    );
-    assert!(after[0].version > before[0].version);
-    let count = catalog.call(|db| {
-        Ok(db
-            .conn
-            .query_row("SELECT count(*) FROM descriptors", [], |r| r.get::<_, i64>(0))?)
-    });
-    assert_eq!(count.await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn partition_keys_stay_as_many_while_partitions_are_registered() {
-    let catalog = memory();
-    catalog.create_table(table("default", "t"), false).await.unwrap();
-    catalog
-        .add_partitions("default", "t", vec![partition("a", 1)], false)
-        .await
-        .unwrap();
-    let mut fewer = (*catalog.table("default", "t").await.unwrap().unwrap()).clone();
-    fewer.partition_keys.pop();
-    assert!(matches!(
-        catalog.update_table(fewer.clone()).await,
-        Err(CatalogError::InvalidTable { .. })
-    ));
-    catalog
-        .drop_partitions("default", "t", vec![values("a", 1)], false)
-        .await
-        .unwrap();
-    catalog.update_table(fewer).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_hundred_thousand_partitions_share_one_descriptor() {
-    let temp = tempfile::tempdir().unwrap();
-    let catalog = SqliteCatalog::open(temp.path(), clock).unwrap();
-    catalog.create_table(table("default", "t"), false).await.unwrap();
-    let many = (0..100_000)
-        .map(|i| partition(&format!("d{i}"), i % 24))
-        .collect();
-    assert_eq!(
-        catalog.add_partitions("default", "t", many, false).await.unwrap(),
-        100_000
-    );
-    assert_eq!(catalog.partitions("default", "t").await.unwrap().len(), 100_000);
-    let count = catalog.call(|db| {
-        Ok(db
-            .conn
-            .query_row("SELECT count(*) FROM descriptors", [], |r| r.get::<_, i64>(0))?)
-    });
-    assert_eq!(count.await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn what_was_written_is_there_after_reopening() {
-    let temp = tempfile::tempdir().unwrap();
-    let catalog = SqliteCatalog::open(temp.path(), clock).unwrap();
-    catalog.create_table(table("default", "t"), false).await.unwrap();
-    catalog
-        .add_partitions("default", "t", vec![partition("a", 1)], false)
-        .await
-        .unwrap();
-    let before = (
-        catalog.table("default", "t").await.unwrap(),
-        catalog.partitions("default", "t").await.unwrap(),
-    );
-    drop(catalog);
-    let catalog = SqliteCatalog::open(temp.path(), clock).unwrap();
-    let after = (
-        catalog.table("default", "t").await.unwrap(),
-        catalog.partitions("default", "t").await.unwrap(),
-    );
-    assert_eq!(before, after);
-    catalog.drop_database("default", true).await.unwrap();
-    drop(catalog);
-    let catalog = SqliteCatalog::open(temp.path(), clock).unwrap();
-    assert!(
-        catalog.databases().await.unwrap().is_empty(),
-        "`default` comes with a new catalog only"
-    );
-}
-
-#[tokio::test]
-async fn commits_are_synced_and_references_kept() {
-    let temp = tempfile::tempdir().unwrap();
-    let catalog = SqliteCatalog::open(temp.path(), clock).unwrap();
-    let pragmas = catalog
-        .call(|db| {
-            let number = |name| db.conn.pragma_query_value(None, name, |r| r.get::<_, i64>(0));
-            let mode: String = db.conn.pragma_query_value(None, "journal_mode", |r| r.get(0))?;
-            Ok((mode, number("synchronous")?, number("foreign_keys")?))
-        })
-        .await;
-    assert_eq!(pragmas.unwrap(), ("wal".to_owned(), 2, 1));
-}
-
-#[tokio::test]
 async fn a_request_that_panics_takes_only_itself_away() {
     let catalog = memory();
     let lost: Result<(), _> = catalog
@@ -637,137 +331,4 @@ async fn a_call_dropped_before_its_turn_never_runs() {
 
 fn futures_poll<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
     std::pin::Pin::new(future).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
-}
-
-#[test]
-fn a_file_of_version_one_migrates_when_there_are_more_steps() {
-    let temp = tempfile::tempdir().unwrap();
-    fs::copy(frozen("v1"), temp.path().join(CATALOG_FILE)).unwrap();
-    let mut conn = Connection::open(temp.path().join(CATALOG_FILE)).unwrap();
-    let later = [
-        schema::STEPS[0],
-        "ALTER TABLE tables ADD COLUMN owner TEXT",
-        "CREATE TABLE third (x) STRICT",
-    ];
-    let broken = [
-        later[0],
-        later[1],
-        "CREATE TABLE third (x INTEGER) STRICT; NONSENSE",
-    ];
-    assert!(schema::migrate(&mut conn, &broken).is_err());
-    assert_eq!(
-        schema::refuse_foreign(&conn, 3).unwrap(),
-        2,
-        "a step that fails leaves the ones before"
-    );
-    schema::migrate(&mut conn, &["", "", "CREATE TABLE third (x INTEGER) STRICT"]).unwrap();
-    assert_eq!(schema::refuse_foreign(&conn, 3).unwrap(), 3);
-    let kept: (i64, i64) = conn
-        .query_row(
-            "SELECT (SELECT count(*) FROM tables WHERE owner IS NULL), (SELECT count(*) FROM third)",
-            [],
-            |r| Ok((r.get(0)?, r.get(1)?)),
-        )
-        .unwrap();
-    assert_eq!(kept, (2, 0));
-    schema::migrate(&mut conn, &["", "", "CREATE TABLE third (x INTEGER) STRICT"]).unwrap();
-}
-
-#[test]
-fn a_file_of_a_newer_release_is_refused_and_left_alone() {
-    let temp = tempfile::tempdir().unwrap();
-    drop(SqliteCatalog::open(temp.path(), clock).unwrap());
-    let file = temp.path().join(CATALOG_FILE);
-    Connection::open(&file)
-        .unwrap()
-        .pragma_update(None, "user_version", 99)
-        .unwrap();
-    let before = fs::read(&file).unwrap();
-    let refused = SqliteCatalog::open(temp.path(), clock);
-    assert!(
-        matches!(refused, Err(CatalogError::NewerSchema { found: 99, .. })),
-        "{refused:?}"
-    );
-    assert_eq!(fs::read(&file).unwrap(), before);
-}
-
-#[test]
-fn files_of_other_programs_are_refused() {
-    let temp = tempfile::tempdir().unwrap();
-    let file = temp.path().join(CATALOG_FILE);
-    Connection::open(&file)
-        .unwrap()
-        .execute_batch("CREATE TABLE t (x); PRAGMA user_version = 1")
-        .unwrap();
-    let refused = SqliteCatalog::open(temp.path(), clock);
-    assert!(
-        matches!(refused, Err(CatalogError::NotACatalog { .. })),
-        "{refused:?}"
-    );
-    fs::write(
-        &file,
-        "no database, but long enough to have a header if it were one ".repeat(20),
-    )
-    .unwrap();
-    let refused = SqliteCatalog::open(temp.path(), clock);
-    assert!(
-        matches!(refused, Err(CatalogError::NotACatalog { .. })),
-        "{refused:?}"
-    );
-}
-
-/// A database file in `testdata/catalog`; its README says how it was made.
-fn frozen(version: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../testdata/catalog")
-        .join(version)
-        .join(CATALOG_FILE)
-}
-
-#[tokio::test]
-async fn the_catalog_file_of_the_first_release_opens_with_its_rows() {
-    let temp = tempfile::tempdir().unwrap();
-    fs::copy(frozen("v1"), temp.path().join(CATALOG_FILE)).unwrap();
-    let catalog = SqliteCatalog::open(temp.path(), clock).unwrap();
-    let names: Vec<_> = catalog
-        .databases()
-        .await
-        .unwrap()
-        .iter()
-        .map(|d| d.name.clone())
-        .collect();
-    assert_eq!(names, ["default", "sales"]);
-    assert_eq!(
-        catalog.table_names("sales").await.unwrap(),
-        ["events", "recent_events"]
-    );
-    let events = catalog.table("sales", "events").await.unwrap().unwrap();
-    assert_eq!(events.create_time, 1_767_225_600);
-    assert_eq!(
-        events.storage_descriptor.location.as_deref(),
-        Some("s3://acme-lake/events/")
-    );
-    assert_eq!(
-        events.storage_descriptor.columns[1].data_type,
-        "struct<kind:string,tags:array<string>>"
-    );
-    assert_eq!(
-        events.storage_descriptor.columns[1].comment.as_deref(),
-        Some("what happened")
-    );
-    assert_eq!(events.partition_keys, [column("dt", "string")]);
-    let partitions = catalog.partitions("sales", "events").await.unwrap();
-    let values: Vec<_> = partitions.iter().map(|p| p.values[0].as_str()).collect();
-    assert_eq!(values, ["2026-01-01", "2026-01-02"]);
-    assert_eq!(
-        partitions[1].storage_descriptor.columns.len(),
-        1,
-        "older than the table's second column"
-    );
-    let view = catalog.table("sales", "recent_events").await.unwrap().unwrap();
-    assert_eq!(view.table_type.as_deref(), Some("VIRTUAL_VIEW"));
-    assert_eq!(view.view_expanded_text.as_deref(), Some("/* Presto View */"));
-    let before = events.version;
-    catalog.update_table((*events).clone()).await.unwrap();
-    assert!(catalog.table("sales", "events").await.unwrap().unwrap().version > before.max(view.version));
 }
