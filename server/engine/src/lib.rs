@@ -1,1 +1,28 @@
-//! Placeholder until the room is filled.
+//! The embeddable query engine: text in, batches and a receipt out.
+//!
+//! Phases are types ([`Submitted`], [`RunningQuery`]). Knows no wire protocol, no HTTP, no cloud SDK.
+
+mod admission;
+mod authorizer;
+mod commands;
+mod config;
+mod context;
+mod engine;
+mod error;
+mod memory;
+mod query;
+pub mod resolve;
+pub mod runtime;
+mod settings;
+mod store_registry;
+mod system_tables;
+pub mod wire;
+
+pub use authorizer::{Action, AllowAll, Authorizer, Resource};
+pub use config::{EngineConfig, WorkgroupConfig};
+pub use context::{DEFAULT_CATALOG, DEFAULT_DATABASE, DEFAULT_WORKGROUP, Principal, QueryContext, SessionSettings};
+pub use engine::{Engine, EngineBuilder};
+pub use memory::QueryMemoryPool;
+pub use query::{NoObserver, Prepared, QueryFailure, QueryObserver, RunningQuery, StatementKind, Submitted};
+pub use settings::{SETTINGS, SettingInfo};
+pub use system_tables::{INFORMATION_TABLES, SYSTEM_TABLES};

@@ -1,1 +1,27 @@
-//! Placeholder until the room is filled.
+//! Glue tables as DataFusion `TableProvider`s: pruning, listing, readers, caches, schema adaptation.
+//!
+//! The only room that turns a location into requests. Knows the catalog and the meter, no wire protocol.
+
+pub mod cache;
+mod config;
+mod context;
+mod error;
+mod file_version;
+mod listing;
+pub mod location;
+mod parquet_scan;
+mod partitions;
+mod pruning;
+mod range_set;
+mod range_source;
+mod stores;
+mod table;
+
+pub use config::ScanConfig;
+pub use context::{ScanContext, ScanNode};
+pub use error::{ScanError, decimal_bytes};
+pub use file_version::{FileVersion, Identity};
+pub use parquet_scan::{SCAN_URL, footer_schema, is_timing_dependent, refuse_over_cap};
+pub use range_source::InFlight;
+pub use stores::{QueryStores, S3Access, Stores};
+pub use table::{GlueTable, check_format, table_schema};

@@ -1,0 +1,67 @@
+//! Limits of the engine and its workgroups; merged from file, environment and flags by the service.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use owlake_dialect::GuardLimits;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the engine. Sizes in bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineConfig {
+    /// Cap on `data_scanned_bytes` of one query; sessions may only lower it.
+    pub max_data_scanned_bytes: Option<u64>,
+    /// Longest life of a query, planning and streaming included.
+    pub query_timeout: Duration,
+    /// Longest time for logical planning.
+    pub planning_timeout: Duration,
+    /// Memory for all queries together.
+    pub memory_bytes: usize,
+    /// Memory for one query.
+    pub query_memory_bytes: usize,
+    /// Disk for spill files; 0 switches spilling off.
+    pub spill_bytes: u64,
+    /// Where spill files go; the system's temporary directory by default.
+    pub spill_dir: Option<PathBuf>,
+    /// Queries that run at the same time.
+    pub max_running: usize,
+    /// Queries that may wait for a slot.
+    pub max_queued: usize,
+    /// CPU threads, and partitions of joins and aggregates; the number of cores by default.
+    pub cpu_threads: Option<usize>,
+    /// Workgroups beside `primary`.
+    pub workgroups: Vec<WorkgroupConfig>,
+    /// Limits on statement text.
+    #[serde(skip)]
+    pub guard: GuardLimits,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            max_data_scanned_bytes: None,
+            query_timeout: Duration::from_secs(30 * 60),
+            planning_timeout: Duration::from_secs(10),
+            memory_bytes: 2 << 30,
+            query_memory_bytes: 1 << 30,
+            spill_bytes: 20 << 30,
+            spill_dir: None,
+            max_running: 16,
+            max_queued: 200,
+            cpu_threads: None,
+            workgroups: Vec::new(),
+            guard: GuardLimits::default(),
+        }
+    }
+}
+
+/// A workgroup of the configuration; names are lower case.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkgroupConfig {
+    /// Its name.
+    pub name: String,
+    /// Athena's per-query cutoff.
+    pub bytes_scanned_cutoff_per_query: Option<u64>,
+}

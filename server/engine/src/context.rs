@@ -1,0 +1,99 @@
+//! Who asks, with which settings, since when and until when: handed down with every query.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+/// The authenticated caller.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Principal(pub String);
+
+impl Principal {
+    /// The caller where no authentication is configured.
+    pub fn anonymous() -> Self {
+        Self("anonymous".to_owned())
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The catalog that statements without a catalog part mean.
+pub const DEFAULT_CATALOG: &str = "awsdatacatalog";
+/// The database that statements without a database part mean.
+pub const DEFAULT_DATABASE: &str = "default";
+/// The workgroup everybody is in who names none.
+pub const DEFAULT_WORKGROUP: &str = "primary";
+
+/// Session settings; a query works on the snapshot taken when it was submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// Current catalog.
+    pub catalog: String,
+    /// Current database.
+    pub database: String,
+    /// Workgroup, whose limits apply.
+    pub workgroup: String,
+    /// What the client calls itself.
+    pub source: Option<String>,
+    /// Free tags, kept in the ledger.
+    pub tags: BTreeMap<String, String>,
+    /// A cap below the server's.
+    pub max_data_scanned_bytes: Option<u64>,
+    /// A timeout below the server's.
+    pub query_timeout: Option<Duration>,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            catalog: DEFAULT_CATALOG.to_owned(),
+            database: DEFAULT_DATABASE.to_owned(),
+            workgroup: DEFAULT_WORKGROUP.to_owned(),
+            source: None,
+            tags: BTreeMap::new(),
+            max_data_scanned_bytes: None,
+            query_timeout: None,
+        }
+    }
+}
+
+/// Everything a query carries from the door to its last byte.
+#[derive(Debug, Clone)]
+pub struct QueryContext {
+    /// Unique, sortable by time.
+    pub id: String,
+    /// Who asks.
+    pub principal: Principal,
+    /// Session snapshot.
+    pub settings: SessionSettings,
+    /// The one `now` of this query.
+    pub now: DateTime<Utc>,
+    /// Cancelled when the client goes or says so.
+    pub cancel: CancellationToken,
+    /// The client's own deadline, where it set one.
+    pub client_timeout: Option<Duration>,
+    /// W3C trace id of the caller.
+    pub trace_id: Option<String>,
+}
+
+impl QueryContext {
+    /// A context for a query that arrives at `now`.
+    pub fn new(principal: Principal, settings: SessionSettings, now: DateTime<Utc>) -> Self {
+        Self {
+            id: uuid::Uuid::now_v7().to_string(),
+            principal,
+            settings,
+            now,
+            cancel: CancellationToken::new(),
+            client_timeout: None,
+            trace_id: None,
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The engine: shared state, its builder, and the doors by which statements come in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion::common::ScalarValue;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
+use datafusion::prelude::SessionConfig;
+use owlake_catalog::CatalogStore;
+use owlake_fault::{Code, Fault};
+use owlake_metering::{
+    AthenaBilling, Budget, Ledger, Meter, PricePlan, QueryRecord, QueryState, Receipt, StatementType,
+};
+use owlake_scan::cache::ScanCaches;
+use owlake_scan::{InFlight, QueryStores, ScanConfig, ScanContext, Stores};
+
+use crate::admission::Admission;
+use crate::authorizer::{AllowAll, Authorizer};
+use crate::config::EngineConfig;
+use crate::context::{DEFAULT_WORKGROUP, QueryContext};
+use crate::memory::QueryMemoryPool;
+use crate::query::{Accounting, NoObserver, Prepared, QueryAccount, QueryFailure, QueryObserver, Submitted};
+use crate::resolve::{QueryCatalogs, Resolver};
+use crate::runtime::Runtimes;
+use crate::store_registry::ScanOnlyRegistry;
+
+/// The embeddable query engine. Cheap to clone; all clones are one engine.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// What all queries share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub config: EngineConfig,
+    pub runtimes: Runtimes,
+    pub resolver: Arc<Resolver>,
+    pub stores: Arc<Stores>,
+    pub admission: Admission,
+    accounting: Arc<Accounting>,
+    scan_config: Arc<ScanConfig>,
+    caches: Arc<ScanCaches>,
+    in_flight: Arc<InFlight>,
+    root_meter: Arc<Meter>,
+    memory: Arc<dyn MemoryPool>,
+    base_runtime: Arc<RuntimeEnv>,
+    base_state: SessionState,
+}
+
+/// Puts an [`Engine`] together.
+#[derive(Debug)]
+pub struct EngineBuilder {
+    config: EngineConfig,
+    scan_config: ScanConfig,
+    catalogs: BTreeMap<String, Arc<dyn CatalogStore>>,
+    ledger: Arc<Ledger>,
+    stores: Arc<Stores>,
+    caches: Option<Arc<ScanCaches>>,
+    runtimes: Runtimes,
+    authorizer: Arc<dyn Authorizer>,
+    observer: Arc<dyn QueryObserver>,
+    price: PricePlan,
+    billing: AthenaBilling,
+    clock: fn() -> DateTime<Utc>,
+}
+
+impl EngineBuilder {
+    /// The parts without which there is no engine; everything else has a default.
+    pub fn new(runtimes: Runtimes, stores: Arc<Stores>, ledger: Arc<Ledger>, clock: fn() -> DateTime<Utc>) -> Self {
+        Self {
+            config: EngineConfig::default(),
+            scan_config: ScanConfig::default(),
+            catalogs: BTreeMap::new(),
+            ledger,
+            stores,
+            caches: None,
+            runtimes,
+            authorizer: Arc::new(AllowAll),
+            observer: Arc::new(NoObserver),
+            price: PricePlan::aws_s3(),
+            billing: AthenaBilling::default(),
+            clock,
+        }
+    }
+
+    /// Adds a catalog under a lower-case name.
+    #[must_use]
+    pub fn catalog(mut self, name: impl Into<String>, store: Arc<dyn CatalogStore>) -> Self {
+        self.catalogs.insert(name.into(), store);
+        self
+    }
+
+    /// Limits of the engine.
+    #[must_use]
+    pub fn config(mut self, config: EngineConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Limits of scans.
+    #[must_use]
+    pub fn scan_config(mut self, config: ScanConfig) -> Self {
+        self.scan_config = config;
+        self
+    }
+
+    /// Caches made elsewhere, with an observer on them.
+    #[must_use]
+    pub fn caches(mut self, caches: Arc<ScanCaches>) -> Self {
+        self.caches = Some(caches);
+        self
+    }
+
+    /// Who may see what.
+    #[must_use]
+    pub fn authorizer(mut self, authorizer: Arc<dyn Authorizer>) -> Self {
+        self.authorizer = authorizer;
+        self
+    }
+
+    /// Who is told of queries.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn QueryObserver>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// What requests cost here.
+    #[must_use]
+    pub fn price_plan(mut self, price: PricePlan) -> Self {
+        self.price = price;
+        self
+    }
+
+    /// What Athena charges.
+    #[must_use]
+    pub fn athena_billing(mut self, billing: AthenaBilling) -> Self {
+        self.billing = billing;
+        self
+    }
+
+    /// Builds the engine; no I/O but the spill directory.
+    pub fn build(self) -> Result<Engine, Fault> {
+        let config = self.config;
+        let threads = cpu_threads(&config);
+        let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(config.memory_bytes));
+        let base_runtime = base_runtime(&config, Arc::clone(&memory))?;
+        let base_state = base_state(&base_runtime, threads);
+        let caches = self.caches.unwrap_or_else(|| Arc::new(ScanCaches::new(&self.scan_config, None)));
+        Ok(Engine {
+            shared: Arc::new(Shared {
+                resolver: Arc::new(Resolver::new(self.catalogs, self.authorizer, Arc::clone(&self.ledger))),
+                admission: Admission::new(config.max_running, config.max_queued),
+                accounting: Arc::new(Accounting {
+                    ledger: self.ledger,
+                    price: self.price,
+                    billing: self.billing,
+                    observer: self.observer,
+                    clock: self.clock,
+                }),
+                in_flight: Arc::new(InFlight::new(self.scan_config.in_flight_bytes)),
+                scan_config: Arc::new(self.scan_config),
+                caches,
+                root_meter: Meter::root("process"),
+                stores: self.stores,
+                runtimes: self.runtimes,
+                memory,
+                base_runtime,
+                base_state,
+                config,
+            }),
+        })
+    }
+}
+
+/// CPU threads by configuration, else one per core.
+fn cpu_threads(config: &EngineConfig) -> usize {
+    config
+        .cpu_threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
+        .max(1)
+}
+
+fn base_runtime(config: &EngineConfig, memory: Arc<dyn MemoryPool>) -> Result<Arc<RuntimeEnv>, Fault> {
+    let mode = match (&config.spill_dir, config.spill_bytes) {
+        (_, 0) => DiskManagerMode::Disabled,
+        (Some(dir), _) => DiskManagerMode::Directories(vec![dir.clone()]),
+        (None, _) => DiskManagerMode::OsTmpDirectory,
+    };
+    let registry: Arc<dyn ObjectStoreRegistry> = Arc::new(ScanOnlyRegistry);
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(memory)
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(config.spill_bytes.max(1)),
+        )
+        .with_object_store_registry(registry)
+        .build_arc()
+        .map_err(crate::error::fault_from)
+}
+
+/// The state that every query's session is cloned from: our functions and rules, none of the stock
+/// table formats, table functions or stores.
+fn base_state(runtime: &Arc<RuntimeEnv>, threads: usize) -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(threads)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(false)
+        .with_repartition_file_scans(false)
+        .with_collect_statistics(false);
+    let options = config.options_mut();
+    options.execution.planning_concurrency = threads;
+    options.execution.skip_physical_aggregate_schema_check = true;
+    options.execution.parquet.coerce_int96 = Some("ms".to_owned());
+    options.sql_parser.enable_ident_normalization = false;
+    for (name, value) in owlake_dialect::semantics::session_settings() {
+        // The list is a constant of ours; a name that this release does not know is a defect that its test finds.
+        if let Err(error) = options.set(name, value) {
+            tracing::error!(name, %error, "engine setting refused");
+        }
+    }
+    let functions = owlake_dialect::functions::function_set();
+    let mut builder = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(runtime))
+        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_scalar_functions(functions.scalar)
+        .with_aggregate_functions(functions.aggregate)
+        .with_window_functions(functions.window);
+    for rule in owlake_dialect::semantics::physical_optimizer_rules() {
+        builder = builder.with_physical_optimizer_rule(rule);
+    }
+    builder.build()
+}
+
+impl Shared {
+    /// A session for one query: its own catalogs, meter, memory and clock; everything else shared.
+    pub(crate) fn session_state(&self, context: &Arc<QueryContext>, account: Option<&QueryAccount>) -> SessionState {
+        let settings = &context.settings;
+        let mut config = self
+            .base_state
+            .config()
+            .clone()
+            .with_default_catalog_and_schema(&settings.catalog, &settings.database);
+        let mut runtime = RuntimeEnvBuilder::from_runtime_env(&self.base_runtime);
+        if let Some(account) = account {
+            config = config.with_extension(Arc::clone(&account.scan));
+            runtime = runtime.with_memory_pool(Arc::clone(&account.memory) as Arc<dyn MemoryPool>);
+        }
+        let runtime = runtime.build_arc().unwrap_or_else(|_infallible| Arc::clone(&self.base_runtime));
+        SessionStateBuilder::new_from_existing(self.base_state.clone())
+            .with_session_id(context.id.clone())
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_catalog_list(Arc::new(QueryCatalogs {
+                resolver: Arc::clone(&self.resolver),
+                context: Arc::clone(context),
+            }))
+            .build()
+    }
+
+    /// The cap of a query: the lowest of server, workgroup and session.
+    fn cap(&self, context: &QueryContext) -> Result<Option<u64>, Fault> {
+        let name = &context.settings.workgroup;
+        let workgroup = self.config.workgroups.iter().find(|w| w.name == *name);
+        if workgroup.is_none() && name != DEFAULT_WORKGROUP {
+            return Err(Fault::new(Code::InvalidSessionProperty, format!("workgroup `{name}` does not exist")));
+        }
+        Ok([
+            self.config.max_data_scanned_bytes,
+            workgroup.and_then(|w| w.bytes_scanned_cutoff_per_query),
+            context.settings.max_data_scanned_bytes,
+        ]
+        .into_iter()
+        .flatten()
+        .min())
+    }
+
+    /// Opens a query's account: meter, budget, stores, ledger row.
+    pub(crate) async fn open_account(&self, context: &Arc<QueryContext>, sql: &str) -> Result<QueryAccount, Fault> {
+        let cap = self.cap(context)?;
+        let meter = self.root_meter.child(&context.id);
+        let stores = QueryStores::new(Arc::clone(&self.stores), Arc::clone(&meter), context.id.clone());
+        let scan = Arc::new(ScanContext::new(
+            Arc::clone(&meter),
+            Budget::new(cap, None),
+            context.settings.workgroup.clone(),
+            context.now,
+            Arc::new(stores),
+            Arc::clone(&self.caches),
+            Arc::clone(&self.scan_config),
+            Arc::clone(&self.in_flight),
+        ));
+        let memory = Arc::new(QueryMemoryPool::new(Arc::clone(&self.memory), self.config.query_memory_bytes));
+        let mut receipt = Receipt::new(&context.id, StatementType::Utility, context.now);
+        receipt.state = QueryState::Running;
+        receipt.workgroup.clone_from(&context.settings.workgroup);
+        receipt.max_data_scanned_bytes = cap;
+        let mut record = QueryRecord::new(receipt, sql);
+        record.principal = context.principal.to_string();
+        record.source.clone_from(&context.settings.source);
+        record.tags.clone_from(&context.settings.tags);
+        record.catalog.clone_from(&context.settings.catalog);
+        record.database.clone_from(&context.settings.database);
+        record.trace_id.clone_from(&context.trace_id);
+        QueryAccount::open(Arc::clone(&self.accounting), record, meter, scan, memory).await
+    }
+}
+
+impl Engine {
+    /// Plans a statement and opens its account; nothing is read yet. See [`Submitted::run`].
+    pub async fn submit(&self, context: QueryContext, sql: &str) -> Result<Submitted, QueryFailure> {
+        self.shared.submit(context, sql, None, None).await
+    }
+
+    /// Parses and plans a statement with parameters, for repeated execution. Leaves no ledger row.
+    pub async fn prepare(&self, context: QueryContext, sql: &str) -> Result<Prepared, Fault> {
+        self.shared.prepare(context, sql).await
+    }
+
+    /// Submits a prepared statement with one value per placeholder.
+    pub async fn submit_prepared(
+        &self,
+        context: QueryContext,
+        prepared: &Prepared,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<Submitted, QueryFailure> {
+        let sql = prepared.sql.clone();
+        self.shared.submit(context, &sql, Some(prepared.clone()), Some(parameters)).await
+    }
+
+    /// The door to names, for metadata commands.
+    pub fn resolver(&self) -> &Arc<Resolver> {
+        &self.shared.resolver
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.shared.accounting.ledger
+    }
+
+    /// Caches of scans, for their sizes.
+    pub fn caches(&self) -> &Arc<ScanCaches> {
+        &self.shared.caches
+    }
+
+    /// Threads, for whoever has to spawn.
+    pub fn runtimes(&self) -> &Runtimes {
+        &self.shared.runtimes
+    }
+
+    /// Counters of the whole process.
+    pub fn process_meter(&self) -> &Arc<Meter> {
+        &self.shared.root_meter
+    }
+
+    /// Bytes of memory that queries hold now.
+    pub fn memory_reserved_bytes(&self) -> u64 {
+        self.shared.memory.reserved() as u64
+    }
+
+    /// Running and waiting queries.
+    pub fn load(&self) -> (usize, usize) {
+        (self.shared.admission.running(), self.shared.admission.queued())
+    }
+
+    /// The clock that contexts take their `now` from.
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.shared.accounting.clock)()
+    }
+
+    /// No further query is admitted; running ones go on.
+    pub fn drain(&self) {
+        self.shared.admission.close();
+    }
+}

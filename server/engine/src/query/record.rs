@@ -1,0 +1,225 @@
+//! One query's account from submission to its single end: receipt, ledger row, metrics, log line.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use owlake_fault::{Code, Fault, Kind};
+use owlake_metering::{AthenaBilling, Ledger, Meter, PricePlan, QueryRecord, QueryState, Receipt, StatementType};
+use owlake_scan::ScanContext;
+use tokio::time::Instant;
+
+use crate::memory::QueryMemoryPool;
+
+/// Told when queries start and end; metrics hang on it.
+pub trait QueryObserver: Send + Sync + std::fmt::Debug {
+    /// A query was submitted.
+    fn submitted(&self, _record: &QueryRecord) {}
+    /// A query got its slot.
+    fn started(&self) {}
+    /// A query that had a slot ended.
+    fn stopped(&self) {}
+    /// A query ended; called exactly once per submitted query.
+    fn finished(&self, _record: &QueryRecord) {}
+}
+
+/// No observer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoObserver;
+
+impl QueryObserver for NoObserver {}
+
+/// What every account needs to close itself.
+#[derive(Debug)]
+pub(crate) struct Accounting {
+    pub ledger: Arc<Ledger>,
+    pub price: PricePlan,
+    pub billing: AthenaBilling,
+    pub observer: Arc<dyn QueryObserver>,
+    pub clock: fn() -> DateTime<Utc>,
+}
+
+/// The open account of a query. Ends exactly once: by [`Self::finish`], or as CANCELLED when dropped.
+#[derive(Debug)]
+pub(crate) struct QueryAccount {
+    accounting: Arc<Accounting>,
+    record: Option<Box<QueryRecord>>,
+    pub meter: Arc<Meter>,
+    pub scan: Arc<ScanContext>,
+    pub memory: Arc<QueryMemoryPool>,
+    started: Instant,
+    marks: Marks,
+    running: bool,
+}
+
+/// When the query passed from one phase to the next.
+#[derive(Debug, Default, Clone, Copy)]
+struct Marks {
+    planning: Duration,
+    queue: Duration,
+    execution_from: Option<Instant>,
+}
+
+/// How far a query got, shared with those who only look.
+pub(crate) type SharedReceipt = Arc<Mutex<Option<Receipt>>>;
+
+impl QueryAccount {
+    /// Opens the account; the ledger row exists when this returns.
+    pub(crate) async fn open(
+        accounting: Arc<Accounting>,
+        record: QueryRecord,
+        meter: Arc<Meter>,
+        scan: Arc<ScanContext>,
+        memory: Arc<QueryMemoryPool>,
+    ) -> Result<Self, Fault> {
+        accounting.ledger.submit(&record).await?;
+        accounting.observer.submitted(&record);
+        Ok(Self {
+            accounting,
+            record: Some(Box::new(record)),
+            meter,
+            scan,
+            memory,
+            started: Instant::now(),
+            marks: Marks::default(),
+            running: false,
+        })
+    }
+
+    pub(crate) fn add_planning(&mut self, time: Duration) {
+        self.marks.planning += time;
+    }
+
+    pub(crate) fn got_slot(&mut self, waited: Duration) {
+        self.marks.queue += waited;
+        self.running = true;
+        self.accounting.observer.started();
+        if let Some(record) = &mut self.record {
+            record.started_at = Some((self.accounting.clock)());
+        }
+    }
+
+    pub(crate) fn executes(&mut self) {
+        self.marks.execution_from.get_or_insert_with(Instant::now);
+    }
+
+    pub(crate) fn sent(&mut self, rows: u64, bytes: u64) {
+        if let Some(record) = &mut self.record {
+            record.receipt.rows_returned += rows;
+            record.receipt.bytes_returned += bytes;
+        }
+    }
+
+    pub(crate) fn rows_sent(&self) -> u64 {
+        self.record.as_ref().map_or(0, |r| r.receipt.rows_returned)
+    }
+
+    pub(crate) fn timing_dependent(&mut self, yes: bool) {
+        if let Some(record) = &mut self.record {
+            record.receipt.timing_dependent |= yes;
+        }
+    }
+
+    pub(crate) fn spilled(&mut self, bytes: u64) {
+        if let Some(record) = &mut self.record {
+            record.receipt.spilled_bytes = bytes;
+        }
+    }
+
+    pub(crate) fn statement(&mut self, class: StatementType, hash: Option<String>) {
+        if let Some(record) = &mut self.record {
+            record.receipt.statement_type = class;
+            if let Some(hash) = hash {
+                record.query_hash = hash;
+            }
+        }
+    }
+
+    /// Closes the account with how it ended; the ledger has it when this returns.
+    pub(crate) async fn finish(&mut self, fault: Option<&Fault>) -> Option<Receipt> {
+        let record = self.close(fault)?;
+        if let Err(error) = self.accounting.ledger.finish(&record).await {
+            tracing::error!(query_id = record.receipt.query_id, %error, "the end of a query was not recorded");
+        }
+        Some(record.receipt)
+    }
+
+    /// Closes the account without waiting for the ledger; for `Drop` and for cancelled callers.
+    pub(crate) fn finish_now(&mut self, fault: Option<&Fault>) -> Option<Receipt> {
+        let record = self.close(fault)?;
+        let receipt = record.receipt.clone();
+        self.accounting.ledger.finish_detached(*record);
+        Some(receipt)
+    }
+
+    fn close(&mut self, fault: Option<&Fault>) -> Option<Box<QueryRecord>> {
+        let mut record = self.record.take()?;
+        let receipt = &mut record.receipt;
+        receipt.state = end_state(fault);
+        receipt.error_code = fault.map(|f| f.code().to_string());
+        receipt.error_message = fault.map(|f| {
+            if f.kind() == Kind::Internal { format!("{}: internal error", f.code()) } else { f.to_string() }
+        });
+        receipt.counters = self.meter.counters();
+        let billing = &self.accounting.billing;
+        receipt.billed_bytes =
+            billing.billed_bytes(receipt.statement_type, receipt.state, false, receipt.counters.data_scanned_bytes);
+        receipt.athena_cost_usd = billing.cost(receipt.billed_bytes);
+        receipt.cost_usd = self.accounting.price.cost(&receipt.counters);
+        receipt.price_plan.clone_from(&self.accounting.price.name);
+        receipt.planning_time = self.marks.planning;
+        receipt.queue_time = self.marks.queue;
+        receipt.execution_time = self.marks.execution_from.map(|t| t.elapsed()).unwrap_or_default();
+        receipt.total_time = self.started.elapsed();
+        receipt.scans = self.scan.table_scans();
+        receipt.notices = self.scan.notices();
+        receipt.peak_memory_bytes = self.memory.peak_bytes();
+        record.finished_at = Some((self.accounting.clock)());
+        if std::mem::take(&mut self.running) {
+            self.accounting.observer.stopped();
+        }
+        self.accounting.observer.finished(&record);
+        log(&record);
+        Some(record)
+    }
+}
+
+impl Drop for QueryAccount {
+    fn drop(&mut self) {
+        if self.record.is_some() {
+            let gone = Fault::new(Code::UserCanceled, "the client went away before the end of the result");
+            self.finish_now(Some(&gone));
+        }
+    }
+}
+
+/// A query stopped by its client or by the cap is CANCELLED, as in Athena; every other error is FAILED.
+fn end_state(fault: Option<&Fault>) -> QueryState {
+    match fault.map(Fault::code) {
+        None => QueryState::Succeeded,
+        Some(Code::ExceededScanLimit | Code::UserCanceled) => QueryState::Cancelled,
+        Some(_) => QueryState::Failed,
+    }
+}
+
+/// One line per query with all numbers; never its text.
+fn log(record: &QueryRecord) {
+    let r = &record.receipt;
+    tracing::info!(
+        query_id = r.query_id,
+        state = r.state.as_str(),
+        principal = record.principal,
+        workgroup = r.workgroup,
+        statement_type = r.statement_type.as_str(),
+        error_code = r.error_code.as_deref(),
+        rows = r.rows_returned,
+        data_scanned_bytes = r.counters.data_scanned_bytes,
+        metadata_bytes = r.counters.metadata_bytes,
+        transferred_bytes = r.counters.transferred_bytes,
+        get_requests = r.counters.get_requests,
+        list_requests = r.counters.list_requests,
+        cost_usd = %r.cost_usd,
+        total_ms = u64::try_from(r.total_time.as_millis()).unwrap_or(u64::MAX),
+        "query ended"
+    );
+}

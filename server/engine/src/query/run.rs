@@ -1,0 +1,441 @@
+//! A query that runs: slot, physical plan, batches, the proof that nothing was stale, the receipt.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::{Stream, StreamExt};
+use owlake_dialect::ExplainKind;
+use owlake_fault::{Code, Fault, Kind};
+use owlake_metering::Receipt;
+use owlake_scan::{ScanContext, is_timing_dependent, refuse_over_cap};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::admission::Slot;
+use crate::commands::CommandRunner;
+use crate::context::{QueryContext, SessionSettings};
+use crate::engine::Shared;
+use crate::error::fault_from;
+use crate::query::plan::{StatementKind, Submitted, Work};
+use crate::query::{QueryAccount, QueryFailure};
+use crate::runtime::{AbortOnDrop, caught};
+use crate::wire::{batch_bytes, to_wire};
+
+/// Batches between the compute threads and the consumer; back-pressure beyond that.
+const BATCHES_AHEAD: usize = 2;
+
+/// A query whose rows are being produced. Dropping it cancels it: object reads end, and the ledger
+/// records CANCELLED once they have.
+#[derive(Debug)]
+pub struct RunningQuery {
+    shared: Arc<Shared>,
+    context: Arc<QueryContext>,
+    schema: SchemaRef,
+    kind: StatementKind,
+    deadline: Instant,
+    settings: Option<SessionSettings>,
+    open: Option<Open>,
+    receipt: Option<Receipt>,
+    failure: Option<QueryFailure>,
+}
+
+/// What exists until the query has ended.
+#[derive(Debug)]
+struct Open {
+    account: QueryAccount,
+    slot: Option<Slot>,
+    source: Option<Source>,
+    attempt: Option<Attempt>,
+    /// The batch that is held back until it is known not to be the last, or that nothing was stale.
+    held: Option<RecordBatch>,
+    ready: VecDeque<RecordBatch>,
+    replanned: bool,
+}
+
+/// What a plan is made from, kept for a second attempt.
+#[derive(Debug)]
+struct Source {
+    plan: LogicalPlan,
+    state: Box<SessionState>,
+    schema: SchemaRef,
+}
+
+/// One execution of one physical plan.
+#[derive(Debug)]
+struct Attempt {
+    batches: mpsc::Receiver<Result<RecordBatch, Fault>>,
+    _task: AbortOnDrop<()>,
+    plan: Arc<dyn ExecutionPlan>,
+}
+
+impl Submitted {
+    /// Takes a slot and starts the query; commands run to their end here.
+    ///
+    /// Cancel safe: dropping the future ends the query as CANCELLED.
+    pub async fn run(self) -> Result<RunningQuery, QueryFailure> {
+        let Self { shared, context, account, work, schema, deadline, kind } = self;
+        let mut running = RunningQuery {
+            shared,
+            context,
+            schema,
+            kind,
+            deadline,
+            settings: None,
+            open: Some(Open {
+                account,
+                slot: None,
+                source: None,
+                attempt: None,
+                held: None,
+                ready: VecDeque::new(),
+                replanned: false,
+            }),
+            receipt: None,
+            failure: None,
+        };
+        match running.start(work).await {
+            Ok(()) => Ok(running),
+            Err(fault) => Err(running.fail(fault).await),
+        }
+    }
+}
+
+impl RunningQuery {
+    /// Schema of every batch.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// What the statement gives back.
+    pub fn kind(&self) -> StatementKind {
+        self.kind
+    }
+
+    /// The query id.
+    pub fn query_id(&self) -> &str {
+        &self.context.id
+    }
+
+    /// Session settings that the statement changed (USE, SET).
+    pub fn changed_settings(&self) -> Option<&SessionSettings> {
+        self.settings.as_ref()
+    }
+
+    /// The receipt, once the query has ended well or badly.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_ref().or_else(|| self.failure.as_ref().and_then(|f| f.receipt.as_deref()))
+    }
+
+    /// The next batch; `None` after the last, when the receipt is there. After an error every call gives the same one.
+    ///
+    /// Cancel safe.
+    pub async fn next_batch(&mut self) -> Result<Option<RecordBatch>, QueryFailure> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        if self.open.is_none() {
+            return Ok(None);
+        }
+        match self.advance().await {
+            Ok(Some(batch)) => {
+                if let Some(open) = &mut self.open {
+                    open.account.sent(batch.num_rows() as u64, batch_bytes(&batch));
+                }
+                Ok(Some(batch))
+            }
+            Ok(None) => {
+                self.receipt = self.end(None).await;
+                Ok(None)
+            }
+            Err(fault) => Err(self.fail(fault).await),
+        }
+    }
+
+    /// The batches as a stream; the query ends with it.
+    pub fn into_stream(self) -> impl Stream<Item = Result<RecordBatch, QueryFailure>> + Send {
+        futures::stream::try_unfold(self, |mut query| async move {
+            Ok(query.next_batch().await?.map(|batch| (batch, query)))
+        })
+    }
+
+    async fn start(&mut self, work: Work) -> Result<(), Fault> {
+        match work {
+            Work::Command(command) => {
+                let runner = CommandRunner {
+                    resolver: Arc::clone(&self.shared.resolver),
+                    context: Arc::clone(&self.context),
+                    scan: Arc::clone(&self.open()?.account.scan),
+                    roots: self.shared.stores.roots().clone(),
+                };
+                self.open()?.account.executes();
+                let work = async move { runner.run(*command).await };
+                let outcome = self.guarded(self.shared.runtimes.plan(caught(work))).await?;
+                self.settings = outcome.settings;
+                self.open()?.ready.extend(outcome.rows);
+                Ok(())
+            }
+            Work::Plan { plan, state } => {
+                self.enter().await?;
+                let schema = Arc::clone(&self.schema);
+                self.open()?.source = Some(Source { plan, state, schema });
+                match self.attempt().await {
+                    Err(fault) if self.may_replan(&fault) => self.replan().await,
+                    other => other,
+                }
+            }
+            Work::Explain { plan, state, analyze, kind } => self.explain(plan, state, analyze, kind).await,
+        }
+    }
+
+    fn open(&mut self) -> Result<&mut Open, Fault> {
+        self.open.as_mut().ok_or_else(|| Fault::new(Code::GenericInternalError, "the query has ended"))
+    }
+
+    /// Waits for a slot under the query's deadline.
+    async fn enter(&mut self) -> Result<(), Fault> {
+        let begun = Instant::now();
+        let slot = self.guarded(self.shared.admission.enter()).await?;
+        let open = self.open()?;
+        open.slot = Some(slot);
+        open.account.got_slot(begun.elapsed());
+        Ok(())
+    }
+
+    /// `work`, cut short by the client's cancel or the deadline.
+    async fn guarded<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        tokio::select! {
+            result = work => result,
+            () = self.context.cancel.cancelled() => Err(Fault::new(Code::UserCanceled, "the query was cancelled")),
+            () = tokio::time::sleep_until(self.deadline) => Err(Fault::new(
+                Code::ExceededTimeLimit,
+                "the query ran longer than its time limit (query_timeout)",
+            )),
+        }
+    }
+
+    /// Makes the physical plan (lists, reads footers) and starts it.
+    async fn attempt(&mut self) -> Result<(), Fault> {
+        let plan = self.physical_plan().await?;
+        let source = self.open()?.source.as_ref().ok_or_else(ended)?;
+        let (schema, task) = (Arc::clone(&source.schema), source.state.task_ctx());
+        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        let running = Arc::clone(&plan);
+        let work = async move {
+            let result = caught(async {
+                let mut stream = execute_stream(running, task).map_err(fault_from)?;
+                while let Some(batch) = stream.next().await {
+                    let batch = to_wire(&batch.map_err(fault_from)?, &schema)
+                        .map_err(|e| fault_from(e.into()))?;
+                    if sender.send(Ok(batch)).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            })
+            .await;
+            if let Err(fault) = result {
+                // A receiver that has gone does not want to know.
+                let _gone = sender.send(Err(fault)).await;
+            }
+        };
+        let task = self.shared.runtimes.spawn_cpu(work)?;
+        let open = self.open()?;
+        open.account.executes();
+        open.attempt = Some(Attempt { batches, _task: task, plan });
+        Ok(())
+    }
+
+    async fn physical_plan(&mut self) -> Result<Arc<dyn ExecutionPlan>, Fault> {
+        let begun = Instant::now();
+        let open = self.open()?;
+        let source = open.source.as_ref().ok_or_else(ended)?;
+        let (state, plan, scan) = (source.state.clone(), source.plan.clone(), Arc::clone(&open.account.scan));
+        let work = async move {
+            let plan = state.create_physical_plan(&plan).await.map_err(fault_from)?;
+            refuse_over_cap(&plan, &scan)?;
+            Ok(plan)
+        };
+        let planned = self.guarded(self.shared.runtimes.plan(caught(work))).await;
+        let open = self.open()?;
+        open.account.add_planning(begun.elapsed());
+        let plan = planned?;
+        open.account.timing_dependent(is_timing_dependent(&plan));
+        Ok(plan)
+    }
+
+    /// A changed file is planned around once, as long as no row has left.
+    fn may_replan(&self, fault: &Fault) -> bool {
+        fault.kind() == Kind::Changed
+            && self.open.as_ref().is_some_and(|o| !o.replanned && o.account.rows_sent() == 0)
+    }
+
+    async fn replan(&mut self) -> Result<(), Fault> {
+        let open = self.open()?;
+        open.replanned = true;
+        open.attempt = None;
+        open.held = None;
+        open.account.scan.restart();
+        self.attempt().await
+    }
+
+    /// The next batch that may leave.
+    async fn advance(&mut self) -> Result<Option<RecordBatch>, Fault> {
+        loop {
+            match self.pull().await {
+                Ok(Some(batch)) => {
+                    if batch.num_rows() == 0 {
+                        continue;
+                    }
+                    if let Some(previous) = self.open()?.held.replace(batch) {
+                        return Ok(Some(previous));
+                    }
+                }
+                Ok(None) => {
+                    // Validated once: the attempt is gone afterwards.
+                    if let Some(attempt) = self.open()?.attempt.take() {
+                        self.open()?.account.spilled(spilled_bytes(&attempt.plan));
+                        let scan = Arc::clone(&self.open()?.account.scan);
+                        let work = async move { scan.validate().await.map_err(Fault::from) };
+                        if let Err(fault) = self.guarded(self.shared.runtimes.plan(caught(work))).await {
+                            if !self.may_replan(&fault) {
+                                return Err(fault);
+                            }
+                            self.replan().await?;
+                            continue;
+                        }
+                    }
+                    return Ok(self.open()?.held.take());
+                }
+                Err(fault) if self.may_replan(&fault) => self.replan().await?,
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    async fn pull(&mut self) -> Result<Option<RecordBatch>, Fault> {
+        let mut open = self.open.take().ok_or_else(ended)?;
+        let pulled = if let Some(batch) = open.ready.pop_front() {
+            Ok(Some(batch))
+        } else if let Some(attempt) = &mut open.attempt {
+            self.guarded(async { attempt.batches.recv().await.transpose() }).await
+        } else {
+            Ok(None)
+        };
+        self.open = Some(open);
+        pulled
+    }
+
+    async fn explain(
+        &mut self,
+        plan: LogicalPlan,
+        state: Box<SessionState>,
+        analyze: bool,
+        kind: ExplainKind,
+    ) -> Result<(), Fault> {
+        if kind == ExplainKind::Validate {
+            let column: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+            return self.answer(column);
+        }
+        if kind == ExplainKind::Logical && !analyze {
+            let text = state.optimize(&plan).map_err(fault_from)?.display_indent().to_string();
+            return self.answer(lines(&text));
+        }
+        self.enter().await?;
+        let result_schema = crate::wire::wire_schema(
+            state
+                .analyzer()
+                .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
+                .map_err(fault_from)?
+                .schema()
+                .as_arrow(),
+        );
+        self.open()?.source = Some(Source { plan, state, schema: result_schema });
+        if !analyze {
+            let physical = self.physical_plan().await?;
+            let text = DisplayableExecutionPlan::new(physical.as_ref()).indent(false).to_string();
+            return self.answer(lines(&text));
+        }
+        self.attempt().await?;
+        while self.pull().await?.is_some() {}
+        let Some(attempt) = self.open()?.attempt.take() else {
+            return Err(ended());
+        };
+        let text = DisplayableExecutionPlan::with_metrics(attempt.plan.as_ref()).indent(false).to_string();
+        self.answer(lines(&text))
+    }
+
+    fn answer(&mut self, column: ArrayRef) -> Result<(), Fault> {
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), vec![column])
+            .map_err(|e| Fault::new(Code::GenericInternalError, "internal error").with_source(e))?;
+        self.open()?.ready.push_back(batch);
+        Ok(())
+    }
+
+    async fn fail(&mut self, fault: Fault) -> QueryFailure {
+        let receipt = self.end(Some(&fault)).await.map(Box::new);
+        let failure = QueryFailure { fault, receipt, query_id: Some(self.context.id.clone()) };
+        self.failure = Some(failure.clone());
+        failure
+    }
+
+    /// Stops what still reads, then closes the account.
+    async fn end(&mut self, fault: Option<&Fault>) -> Option<Receipt> {
+        let open = self.open.take()?;
+        open.close(fault).await
+    }
+}
+
+impl Open {
+    async fn close(mut self, fault: Option<&Fault>) -> Option<Receipt> {
+        self.attempt = None;
+        self.source = None;
+        self.held = None;
+        quiesce(&self.account.scan).await;
+        let receipt = self.account.finish(fault).await;
+        drop(self.slot);
+        receipt
+    }
+}
+
+impl Drop for RunningQuery {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            let gone = Fault::new(Code::UserCanceled, "the client went away before the end of the result");
+            self.shared.runtimes.spawn_io(async move {
+                let _receipt = open.close(Some(&gone)).await;
+            });
+        }
+    }
+}
+
+/// Waits until nothing of the query reads any more, so that its counters are final. Aborted tasks end at
+/// their next await; the bound only keeps a stuck one from holding up the receipt.
+async fn quiesce(scan: &Arc<ScanContext>) {
+    for wait_ms in [0_u64, 1, 2, 5, 10, 20, 50, 100, 200, 400] {
+        if Arc::strong_count(scan) == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+    }
+}
+
+fn ended() -> Fault {
+    Fault::new(Code::GenericInternalError, "the query has ended")
+}
+
+fn lines(text: &str) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(text.lines()))
+}
+
+fn spilled_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = plan.metrics().and_then(|m| m.spilled_bytes()).unwrap_or(0) as u64;
+    plan.children().into_iter().map(spilled_bytes).sum::<u64>() + own
+}

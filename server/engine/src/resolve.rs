@@ -1,0 +1,192 @@
+//! The one door from a name to a table: queries, DDL, metadata and system tables all come through here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::error::{DataFusionError, Result as DfResult};
+use owlake_catalog::{CatalogStore, Table};
+use owlake_fault::{Code, Fault};
+use owlake_metering::Ledger;
+use owlake_scan::GlueTable;
+
+use crate::authorizer::{Action, Authorizer, Resource};
+use crate::context::QueryContext;
+use crate::system_tables;
+
+/// Schema that every catalog has.
+pub const SYSTEM_SCHEMA: &str = "system";
+/// Schema of the standard metadata views.
+pub const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// Catalogs by name, and who may see what in them.
+#[derive(Debug)]
+pub struct Resolver {
+    catalogs: BTreeMap<String, Arc<dyn CatalogStore>>,
+    authorizer: Arc<dyn Authorizer>,
+    ledger: Arc<Ledger>,
+}
+
+impl Resolver {
+    /// A door over these catalogs.
+    pub fn new(
+        catalogs: BTreeMap<String, Arc<dyn CatalogStore>>,
+        authorizer: Arc<dyn Authorizer>,
+        ledger: Arc<Ledger>,
+    ) -> Self {
+        Self { catalogs, authorizer, ledger }
+    }
+
+    /// Names of all catalogs, sorted.
+    pub fn catalog_names(&self) -> Vec<String> {
+        self.catalogs.keys().cloned().collect()
+    }
+
+    /// The store of a catalog.
+    pub fn catalog(&self, name: &str) -> Result<&Arc<dyn CatalogStore>, Fault> {
+        self.catalogs.get(name).ok_or_else(|| {
+            Fault::new(Code::CatalogNotFound, format!("catalog `{name}` does not exist"))
+                .with_hint(format!("Known are: {}.", self.catalog_names().join(", ")))
+        })
+    }
+
+    /// Asks the authorizer.
+    pub fn authorize(&self, context: &QueryContext, action: Action, resource: Resource<'_>) -> Result<(), Fault> {
+        self.authorizer.check(&context.principal, action, resource)
+    }
+
+    /// The catalog row of a table, after the authorizer agreed.
+    pub async fn table_row(
+        &self,
+        context: &QueryContext,
+        action: Action,
+        catalog: &str,
+        database: &str,
+        table: &str,
+    ) -> Result<Arc<Table>, Fault> {
+        self.authorize(context, action, Resource { catalog, database, table: Some(table) })?;
+        let store = self.catalog(catalog)?;
+        if let Some(row) = store.table(database, table).await? {
+            return Ok(row);
+        }
+        if store.database(database).await?.is_none() {
+            return Err(Fault::new(Code::SchemaNotFound, format!("database `{database}` does not exist")));
+        }
+        let fault = Fault::new(Code::TableNotFound, format!("table `{database}.{table}` does not exist"));
+        let names = store.table_names(database).await?;
+        Err(match nearest(table, &names) {
+            Some(name) => fault.with_hint(format!("Did you mean `{name}`?")),
+            None => fault,
+        })
+    }
+
+    /// A table that can be scanned.
+    pub async fn table(
+        &self,
+        context: &QueryContext,
+        catalog: &str,
+        database: &str,
+        table: &str,
+    ) -> Result<Arc<dyn TableProvider>, Fault> {
+        let store = self.catalog(catalog)?;
+        match database {
+            SYSTEM_SCHEMA => return system_tables::system_table(&self.ledger, context, table).await,
+            INFORMATION_SCHEMA => return system_tables::information_schema(self, context, catalog, table).await,
+            _ => {}
+        }
+        if table.contains('$') {
+            return Err(Fault::new(Code::NotSupported, format!("metadata table `{table}` is not supported yet"))
+                .with_hint("SHOW PARTITIONS lists registered partitions."));
+        }
+        let row = self.table_row(context, Action::Read, catalog, database, table).await?;
+        if row.table_type.as_deref() == Some("VIRTUAL_VIEW") {
+            return Err(Fault::new(Code::NotSupported, format!("`{database}.{table}` is a view; views are not supported yet")));
+        }
+        Ok(Arc::new(GlueTable::try_new(catalog, row, Arc::clone(store))?))
+    }
+}
+
+/// The name one would have typed with a slip or two.
+fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
+    known
+        .iter()
+        .map(|k| (datafusion::common::utils::datafusion_strsim::levenshtein(name, k), k))
+        .filter(|(distance, _)| *distance <= 2)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, k)| k)
+}
+
+/// DataFusion's view of the door for one query. Nothing is listed; tables are resolved when named.
+#[derive(Debug)]
+pub(crate) struct QueryCatalogs {
+    pub resolver: Arc<Resolver>,
+    pub context: Arc<QueryContext>,
+}
+
+impl CatalogProviderList for QueryCatalogs {
+    fn register_catalog(&self, _name: String, _catalog: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        self.resolver.catalog_names()
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        Some(Arc::new(QueryCatalog {
+            resolver: Arc::clone(&self.resolver),
+            context: Arc::clone(&self.context),
+            name: name.to_owned(),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct QueryCatalog {
+    resolver: Arc<Resolver>,
+    context: Arc<QueryContext>,
+    name: String,
+}
+
+impl CatalogProvider for QueryCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        Some(Arc::new(QuerySchema {
+            resolver: Arc::clone(&self.resolver),
+            context: Arc::clone(&self.context),
+            catalog: self.name.clone(),
+            name: name.to_owned(),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct QuerySchema {
+    resolver: Arc<Resolver>,
+    context: Arc<QueryContext>,
+    catalog: String,
+    name: String,
+}
+
+#[async_trait]
+impl SchemaProvider for QuerySchema {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
+        self.resolver
+            .table(&self.context, &self.catalog, &self.name, name)
+            .await
+            .map(Some)
+            .map_err(|fault| DataFusionError::External(Box::new(fault)))
+    }
+
+    fn table_exist(&self, _name: &str) -> bool {
+        true
+    }
+}

@@ -1,0 +1,205 @@
+//! The session properties that clients may set: one list for SET SESSION, session options and headers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use owlake_dialect::SessionValue;
+use owlake_fault::{Code, Fault};
+
+use crate::context::SessionSettings;
+
+/// One property of the allow-list.
+#[derive(Debug, Clone, Copy)]
+pub struct SettingInfo {
+    /// Name in SQL, headers and session options.
+    pub name: &'static str,
+    /// What it does.
+    pub description: &'static str,
+}
+
+/// Every session property there is. Engine settings of DataFusion are never among them.
+pub const SETTINGS: &[SettingInfo] = &[
+    SettingInfo { name: "catalog", description: "Catalog of names without a catalog part" },
+    SettingInfo { name: "database", description: "Database of names without a database part (alias: schema)" },
+    SettingInfo {
+        name: "max_data_scanned_bytes",
+        description: "Cap on data_scanned_bytes of each query; may only lower the server's",
+    },
+    SettingInfo { name: "query_timeout", description: "Longest life of a query, such as 30s or 5m; may only lower the server's" },
+    SettingInfo { name: "source", description: "What the client calls itself, kept in system.queries" },
+    SettingInfo { name: "tags", description: "Free tags, k=v,k2=v2, kept in system.queries" },
+    SettingInfo { name: "workgroup", description: "Workgroup whose limits apply" },
+];
+
+fn bad(name: &str, reason: impl std::fmt::Display) -> Fault {
+    Fault::new(Code::InvalidSessionProperty, format!("session property \"{name}\" {reason}"))
+}
+
+impl SessionSettings {
+    /// Sets one property from SQL.
+    pub fn set(&mut self, name: &str, value: &SessionValue) -> Result<(), Fault> {
+        self.set_text(name, &value.to_string())
+    }
+
+    /// Sets one property from text; an empty text resets it.
+    pub fn set_text(&mut self, name: &str, value: &str) -> Result<(), Fault> {
+        if value.is_empty() {
+            return self.reset(name);
+        }
+        match name {
+            "catalog" => self.catalog = value.to_ascii_lowercase(),
+            "database" | "schema" => self.database = value.to_ascii_lowercase(),
+            "workgroup" => self.workgroup = value.to_owned(),
+            "source" => self.source = Some(text(name, value)?),
+            "tags" => self.tags = tags(value)?,
+            "max_data_scanned_bytes" | "max_data_scanned" => self.max_data_scanned_bytes = Some(parse_bytes(name, value)?),
+            "query_timeout" => self.query_timeout = Some(parse_duration(name, value)?),
+            _ => return Err(unknown(name)),
+        }
+        Ok(())
+    }
+
+    /// Back to the default of a new session.
+    pub fn reset(&mut self, name: &str) -> Result<(), Fault> {
+        let fresh = Self::default();
+        match name {
+            "catalog" => self.catalog = fresh.catalog,
+            "database" | "schema" => self.database = fresh.database,
+            "workgroup" => self.workgroup = fresh.workgroup,
+            "source" => self.source = fresh.source,
+            "tags" => self.tags = fresh.tags,
+            "max_data_scanned_bytes" | "max_data_scanned" => self.max_data_scanned_bytes = None,
+            "query_timeout" => self.query_timeout = None,
+            _ => return Err(unknown(name)),
+        }
+        Ok(())
+    }
+
+    /// Current value as text, empty where unset.
+    pub fn get(&self, name: &str) -> Option<String> {
+        Some(match name {
+            "catalog" => self.catalog.clone(),
+            "database" | "schema" => self.database.clone(),
+            "workgroup" => self.workgroup.clone(),
+            "source" => self.source.clone().unwrap_or_default(),
+            "tags" => self.tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","),
+            "max_data_scanned_bytes" => self.max_data_scanned_bytes.map(|b| b.to_string()).unwrap_or_default(),
+            "query_timeout" => self.query_timeout.map(|d| format!("{}s", d.as_secs_f64())).unwrap_or_default(),
+            _ => return None,
+        })
+    }
+}
+
+fn unknown(name: &str) -> Fault {
+    let known = SETTINGS.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
+    bad(name, "does not exist").with_hint(format!("Known are: {known}."))
+}
+
+fn text(name: &str, value: &str) -> Result<String, Fault> {
+    if value.len() > 256 || value.chars().any(char::is_control) {
+        return Err(bad(name, "has more than 256 bytes or control characters"));
+    }
+    Ok(value.to_owned())
+}
+
+fn tags(value: &str) -> Result<BTreeMap<String, String>, Fault> {
+    let mut tags = BTreeMap::new();
+    for pair in value.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        let (key, tag) = pair.split_once('=').ok_or_else(|| bad("tags", "is not of the form k=v,k2=v2"))?;
+        tags.insert(text("tags", key.trim())?, text("tags", tag.trim())?);
+    }
+    if tags.len() > 32 {
+        return Err(bad("tags", "has more than 32 tags"));
+    }
+    Ok(tags)
+}
+
+/// `1000000`, `10MB` (10^6), `10MiB` (2^20).
+fn parse_bytes(name: &str, value: &str) -> Result<u64, Fault> {
+    let value = value.trim();
+    let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
+    let (number, unit) = value.split_at(digits);
+    let unit: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err(bad(name, format!("`{value}` has an unknown unit")).with_hint("Write 500MB or 2GiB.")),
+    };
+    let malformed = || bad(name, format!("`{value}` is not a size")).with_hint("Write 500MB or 2GiB.");
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(unit).ok_or_else(malformed);
+    }
+    let number: f64 = number.parse().map_err(|_not_a_number| malformed())?;
+    let bytes = number * unit as f64;
+    if bytes.is_finite() && bytes < 9e18 { Ok(bytes as u64) } else { Err(malformed()) }
+}
+
+/// `30s`, `5m`, `24h`, `500ms`.
+fn parse_duration(name: &str, value: &str) -> Result<Duration, Fault> {
+    let malformed = || bad(name, format!("`{value}` is not a duration")).with_hint("Write 30s, 5m or 24h.");
+    let value = value.trim();
+    let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
+    let (number, unit) = value.split_at(digits);
+    let number: f64 = number.parse().map_err(|_not_a_number| malformed())?;
+    let seconds = match unit.trim() {
+        "ms" => number / 1000.0,
+        "" | "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        "d" => number * 86_400.0,
+        _ => return Err(malformed()),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|_out_of_range| malformed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listed_setting_can_be_set_read_and_reset() {
+        let values = [
+            ("catalog", "pg"),
+            ("database", "sales"),
+            ("max_data_scanned_bytes", "1000000"),
+            ("query_timeout", "30s"),
+            ("source", "bi"),
+            ("tags", "a=1,b=2"),
+            ("workgroup", "bi"),
+        ];
+        assert_eq!(values.map(|(n, _)| n).to_vec(), SETTINGS.iter().map(|s| s.name).collect::<Vec<_>>());
+        for (name, value) in values {
+            let mut settings = SessionSettings::default();
+            settings.set_text(name, value).unwrap();
+            assert_eq!(settings.get(name).as_deref(), Some(value));
+            settings.reset(name).unwrap();
+            assert_eq!(settings, SessionSettings::default());
+        }
+    }
+
+    #[test]
+    fn engine_settings_are_out_of_reach() {
+        let mut settings = SessionSettings::default();
+        for name in ["datafusion.execution.batch_size", "datafusion.runtime.temp_directory", "batch_size"] {
+            assert_eq!(settings.set_text(name, "1").unwrap_err().code(), Code::InvalidSessionProperty);
+        }
+    }
+
+    #[test]
+    fn sizes_are_decimal_or_binary_by_their_unit() {
+        let mut settings = SessionSettings::default();
+        for (value, bytes) in [("10MB", 10_000_000), ("1MiB", 1 << 20), ("1.5GB", 1_500_000_000), ("7", 7)] {
+            settings.set_text("max_data_scanned_bytes", value).unwrap();
+            assert_eq!(settings.max_data_scanned_bytes, Some(bytes));
+        }
+        for value in ["x", "10 apples", "-1MB", "99999999999TB"] {
+            assert!(settings.set_text("max_data_scanned_bytes", value).is_err(), "{value}");
+        }
+    }
+}

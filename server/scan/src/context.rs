@@ -1,0 +1,307 @@
+//! What a scan knows about the query it belongs to, and what it reports back.
+//!
+//! Travels as a `SessionConfig` extension, since DataFusion spawns tasks that inherit nothing else.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use datafusion::catalog::Session;
+use owlake_metering::{Budget, BudgetExceeded, Counter, Meter, Reservation, TableScan};
+
+use crate::cache::ScanCaches;
+use crate::config::ScanConfig;
+use crate::error::ScanError;
+use crate::file_version::FileVersion;
+use crate::listing::Listing;
+use crate::range_set::RangeSet;
+use crate::range_source::InFlight;
+use crate::stores::QueryStores;
+
+/// Per-query state of all scans.
+#[derive(Debug)]
+pub struct ScanContext {
+    /// The query's meter.
+    pub meter: Arc<Meter>,
+    /// The cap on `data_scanned_bytes`.
+    pub budget: Arc<Budget>,
+    /// Whose cap it is, for the error text.
+    pub workgroup: String,
+    /// The query's one `now`.
+    pub now: DateTime<Utc>,
+    /// Metered stores.
+    pub stores: Arc<QueryStores>,
+    /// Process-wide caches.
+    pub caches: Arc<ScanCaches>,
+    /// Limits.
+    pub config: Arc<ScanConfig>,
+    /// Bound on object bytes in flight, process-wide.
+    pub in_flight: Arc<InFlight>,
+    /// Set for the second attempt after a file changed: cached listings are not believed.
+    pub fresh_listings: AtomicBool,
+    report: Mutex<ScanReport>,
+}
+
+/// What the scans of a query add to its receipt.
+#[derive(Debug, Default)]
+struct ScanReport {
+    nodes: Vec<Arc<ScanNode>>,
+    notices: Vec<String>,
+}
+
+impl ScanContext {
+    /// A context with an empty report.
+    #[allow(clippy::too_many_arguments, reason = "one constructor of a plain record")]
+    pub fn new(
+        meter: Arc<Meter>,
+        budget: Arc<Budget>,
+        workgroup: String,
+        now: DateTime<Utc>,
+        stores: Arc<QueryStores>,
+        caches: Arc<ScanCaches>,
+        config: Arc<ScanConfig>,
+        in_flight: Arc<InFlight>,
+    ) -> Self {
+        Self {
+            meter,
+            budget,
+            workgroup,
+            now,
+            stores,
+            caches,
+            config,
+            in_flight,
+            fresh_listings: AtomicBool::new(false),
+            report: Mutex::default(),
+        }
+    }
+
+    /// The context of the session a scan is planned in.
+    pub fn of(session: &dyn Session) -> Option<Arc<Self>> {
+        session.config().get_extension::<Self>()
+    }
+
+    /// Adds a notice to the receipt, once.
+    pub fn notice(&self, text: String) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        if !report.notices.contains(&text) {
+            report.notices.push(text);
+        }
+    }
+
+    /// Notices so far.
+    pub fn notices(&self) -> Vec<String> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).notices.clone()
+    }
+
+    /// Scans so far, in planning order.
+    pub fn nodes(&self) -> Vec<Arc<ScanNode>> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).nodes.clone()
+    }
+
+    /// What each scan considered and kept.
+    pub fn table_scans(&self) -> Vec<TableScan> {
+        self.nodes().iter().map(|node| node.table_scan()).collect()
+    }
+
+    pub(crate) fn register(&self, node: Arc<ScanNode>) {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).nodes.push(node);
+    }
+
+    /// Forgets the scans of an attempt that is planned again.
+    pub fn restart(&self) {
+        self.fresh_listings.store(true, Ordering::Relaxed);
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).nodes.clear();
+    }
+
+    /// Proves that every file this query answered about without reading from it is still the listed
+    /// version, by listing anew; files read under If-Match need no proof.
+    ///
+    /// Costs nothing where listings were fresh. Cancel safe.
+    pub async fn validate(&self) -> Result<(), ScanError> {
+        for node in self.nodes() {
+            node.validate(self).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One scan of one table in one plan: names, counts, and which bytes were counted.
+#[derive(Debug)]
+pub struct ScanNode {
+    /// Catalog of the table.
+    pub catalog: String,
+    /// Database of the table.
+    pub database: String,
+    /// The table.
+    pub table: String,
+    /// Its partition columns, for hints.
+    pub partition_columns: Vec<String>,
+    /// Size of the unfiltered projection, where known.
+    pub partitions_total: Option<u64>,
+    /// Partitions left after pruning.
+    pub partitions_read: u64,
+    /// Files listed in them.
+    pub files_total: u64,
+    /// Row groups of those files.
+    pub row_groups_total: AtomicU64,
+    row_groups_read: AtomicU64,
+    data_scanned_bytes: AtomicU64,
+    metadata_bytes: AtomicU64,
+    files: Mutex<HashMap<FileVersion, FileAccount>>,
+    listings: Vec<Arc<Listing>>,
+}
+
+#[derive(Debug, Default)]
+struct FileAccount {
+    footer_counted: bool,
+    metadata: RangeSet,
+    data: RangeSet,
+    row_groups: RangeSet,
+    pinned_read: bool,
+}
+
+impl ScanNode {
+    #[allow(clippy::too_many_arguments, reason = "one constructor of a plain record")]
+    pub(crate) fn new(
+        catalog: String,
+        database: String,
+        table: String,
+        partition_columns: Vec<String>,
+        partitions_total: Option<u64>,
+        partitions_read: u64,
+        files_total: u64,
+        listings: Vec<Arc<Listing>>,
+    ) -> Self {
+        Self {
+            catalog,
+            database,
+            table,
+            partition_columns,
+            partitions_total,
+            partitions_read,
+            files_total,
+            row_groups_total: AtomicU64::new(0),
+            row_groups_read: AtomicU64::new(0),
+            data_scanned_bytes: AtomicU64::new(0),
+            metadata_bytes: AtomicU64::new(0),
+            files: Mutex::default(),
+            listings,
+        }
+    }
+
+    /// `database.table`.
+    pub fn qualified_name(&self) -> String {
+        format!("{}.{}", self.database, self.table)
+    }
+
+    fn with_account<T>(&self, file: &FileVersion, f: impl FnOnce(&mut FileAccount) -> T) -> T {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        f(files.entry(file.clone()).or_default())
+    }
+
+    /// Counts a footer of `bytes`, once per scan and file.
+    pub(crate) fn count_footer(&self, meter: &Meter, file: &FileVersion, bytes: u64, cached: bool) {
+        if self.with_account(file, |a| std::mem::replace(&mut a.footer_counted, true)) {
+            return;
+        }
+        self.count_metadata_bytes(meter, bytes, cached);
+    }
+
+    /// Counts an index or bloom filter range, each byte once per scan and file.
+    pub(crate) fn count_metadata(&self, meter: &Meter, file: &FileVersion, range: std::ops::Range<u64>, cached: bool) {
+        let fresh = self.with_account(file, |a| a.metadata.insert(range));
+        self.count_metadata_bytes(meter, fresh, cached);
+    }
+
+    fn count_metadata_bytes(&self, meter: &Meter, bytes: u64, cached: bool) {
+        self.metadata_bytes.fetch_add(bytes, Ordering::Relaxed);
+        meter.add(Counter::MetadataBytes, bytes);
+        if cached {
+            meter.add(Counter::CachedBytes, bytes);
+        }
+    }
+
+    /// Reserves the bytes of `ranges` that this scan has not counted yet; refused before any is read.
+    pub(crate) async fn reserve_data(
+        &self,
+        context: &ScanContext,
+        file: &FileVersion,
+        ranges: &[std::ops::Range<u64>],
+        row_groups: &[u64],
+    ) -> Result<(), ScanError> {
+        let fresh: u64 = self.with_account(file, |a| {
+            for index in row_groups {
+                if a.row_groups.insert(*index..*index + 1) == 1 {
+                    self.row_groups_read.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            ranges.iter().map(|r| a.data.insert(r.clone())).sum()
+        });
+        if fresh == 0 {
+            return Ok(());
+        }
+        let reservation: Reservation =
+            context.budget.reserve(fresh).await.map_err(|e| self.cap_exceeded(context, &e, true))?;
+        reservation.settle(fresh);
+        self.data_scanned_bytes.fetch_add(fresh, Ordering::Relaxed);
+        context.meter.add(Counter::DataScannedBytes, fresh);
+        Ok(())
+    }
+
+    /// The cap error with this table's name and partition columns.
+    pub fn cap_exceeded(&self, context: &ScanContext, e: &BudgetExceeded, at_least: bool) -> ScanError {
+        ScanError::CapExceeded {
+            table: self.qualified_name(),
+            needed_bytes: e.settled_bytes.saturating_add(e.needed_bytes),
+            at_least,
+            limit_bytes: e.limit_bytes,
+            read_bytes: e.settled_bytes,
+            workgroup: context.workgroup.clone(),
+            partition_columns: self.partition_columns.clone(),
+        }
+    }
+
+    /// A read of `file` under If-Match succeeded: its listed version is current.
+    pub(crate) fn proved_current(&self, file: &FileVersion) {
+        self.with_account(file, |a| a.pinned_read = true);
+    }
+
+    async fn validate(&self, context: &ScanContext) -> Result<(), ScanError> {
+        for listing in &self.listings {
+            if !listing.from_cache {
+                continue;
+            }
+            let unproved = {
+                let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+                listing.files.iter().any(|f| !files.get(&f.version).is_some_and(|a| a.pinned_read))
+            };
+            // An empty prefix has nothing that could be stale but new files, which the TTL covers.
+            if unproved && !listing.is_current(context).await? {
+                return Err(ScanError::FileChanged {
+                    table: self.qualified_name(),
+                    file: listing.location.prefix.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn table_scan(&self) -> TableScan {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        TableScan {
+            catalog: self.catalog.clone(),
+            database: self.database.clone(),
+            table_name: self.table.clone(),
+            partitions_total: self.partitions_total,
+            partitions_read: self.partitions_read,
+            files_total: self.files_total,
+            files_read: files.values().filter(|a| a.data != RangeSet::default()).count() as u64,
+            row_groups_total: self.row_groups_total.load(Ordering::Relaxed),
+            row_groups_read: self.row_groups_read.load(Ordering::Relaxed),
+            data_scanned_bytes: self.data_scanned_bytes.load(Ordering::Relaxed),
+            metadata_bytes: self.metadata_bytes.load(Ordering::Relaxed),
+        }
+    }
+}

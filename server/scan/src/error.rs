@@ -1,0 +1,244 @@
+//! What can go wrong between a table definition and its rows.
+
+use owlake_catalog::CatalogError;
+use owlake_fault::{Code, Fault, Retry};
+
+/// Failures of the scan room. `table` is always `database.table`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanError {
+    /// The catalog or the projection refused.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// LOCATION text that is not one we read.
+    #[error("location `{location}` {reason}")]
+    BadLocation {
+        /// The text.
+        location: String,
+        /// Why, and what would be right.
+        reason: String,
+    },
+    /// A location outside the allowed roots.
+    #[error("location `{location}` is outside the allowed locations")]
+    LocationNotAllowed {
+        /// The text.
+        location: String,
+    },
+    /// The table has no LOCATION.
+    #[error("table `{0}` has no location")]
+    NoLocation(String),
+    /// A SerDe that is not read.
+    #[error("table `{table}` uses {serde}, which is not read yet; only Parquet tables are")]
+    UnsupportedFormat {
+        /// The table.
+        table: String,
+        /// SerDe class or format.
+        serde: String,
+    },
+    /// An object changed between listing and reading.
+    #[error("file `{file}` of `{table}` changed while the query ran")]
+    FileChanged {
+        /// The table.
+        table: String,
+        /// Key below the bucket.
+        file: String,
+    },
+    /// A file that is not what the table declares.
+    #[error("file `{file}` of `{table}` cannot be read: {reason}")]
+    BadFile {
+        /// The table.
+        table: String,
+        /// Key below the bucket.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file column whose type does not fit.
+    #[error("column `{column}` of `{table}` is declared {declared}, but file `{file}` stores {stored}")]
+    SchemaMismatch {
+        /// The table.
+        table: String,
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+        /// Type by the table definition.
+        declared: String,
+        /// Type in the file.
+        stored: String,
+    },
+    /// The cap would be passed.
+    #[error(
+        "Bytes scanned limit was exceeded: {table} needs {} {}, limit {} (max_data_scanned_bytes of workgroup \"{workgroup}\"); {} of data were read",
+        if *.at_least { "at least" } else { "exactly" }, decimal_bytes(*.needed_bytes), decimal_bytes(*.limit_bytes), decimal_bytes(*.read_bytes)
+    )]
+    CapExceeded {
+        /// The table whose read would pass it.
+        table: String,
+        /// Bytes the query would have scanned with that read.
+        needed_bytes: u64,
+        /// Whether more would have followed.
+        at_least: bool,
+        /// The cap.
+        limit_bytes: u64,
+        /// Bytes scanned so far.
+        read_bytes: u64,
+        /// Whose cap.
+        workgroup: String,
+        /// Partition columns one could filter on.
+        partition_columns: Vec<String>,
+    },
+    /// The store failed.
+    #[error("object store failed to {action} `{location}`")]
+    Store {
+        /// `list`, `read`.
+        action: &'static str,
+        /// Bucket and key, no endpoint.
+        location: String,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+    /// More files than one scan may open.
+    #[error("query over `{table}` would open {files} files, limit {limit}")]
+    TooManyFiles {
+        /// The table.
+        table: String,
+        /// Files after pruning.
+        files: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// An S3 client could not be built.
+    #[error("bucket `{bucket}` cannot be reached: {reason}")]
+    StoreConfig {
+        /// The bucket.
+        bucket: String,
+        /// What is missing or wrong.
+        reason: String,
+    },
+}
+
+/// Bytes as people read them: decimal units, two digits (`1.27 GB`), as Athena's console prints them.
+pub fn decimal_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KB", "MB", "GB", "TB", "PB", "EB"];
+    if bytes < 1000 {
+        return format!("{bytes} bytes");
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.995 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.2} {}", UNITS[unit])
+}
+
+impl From<ScanError> for Fault {
+    fn from(error: ScanError) -> Self {
+        use ScanError as E;
+        let text = error.to_string();
+        match error {
+            E::Catalog(e) => e.into(),
+            E::BadLocation { .. } => Self::new(Code::InvalidArguments, text),
+            E::LocationNotAllowed { .. } => Self::new(Code::LocationNotAllowed, text)
+                .with_hint("Start the server with --allow-location for it, or add it to the configuration."),
+            E::NoLocation(_) => Self::new(Code::HiveInvalidMetadata, text),
+            E::UnsupportedFormat { .. } => Self::new(Code::HiveUnsupportedFormat, text),
+            E::FileChanged { .. } => Self::new(Code::HiveFileChanged, text)
+                .with_hint("Send the query again.")
+                .with_retry(Retry::Later(None)),
+            E::BadFile { .. } => Self::new(Code::HiveBadData, text),
+            E::SchemaMismatch { .. } => Self::new(Code::HivePartitionSchemaMismatch, text)
+                .with_hint("Declare the column with the stored type, or rewrite the file."),
+            E::CapExceeded { ref partition_columns, ref workgroup, .. } => {
+                let ask = format!("ask the owner of \"{workgroup}\"");
+                let hint = match partition_columns.as_slice() {
+                    [] => format!("Select fewer columns, or {ask}."),
+                    columns => format!(
+                        "Filter on partition column {}, or {ask}.",
+                        columns.iter().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(" or ")
+                    ),
+                };
+                Self::new(Code::ExceededScanLimit, text).with_hint(hint)
+            }
+            E::Store { source, .. } => store_fault(text, source),
+            E::TooManyFiles { .. } => {
+                Self::new(Code::HiveExceededPartitionLimit, text).with_hint("Filter on a partition column.")
+            }
+            E::StoreConfig { .. } => Self::new(Code::HiveFilesystemError, text),
+        }
+    }
+}
+
+fn store_fault(text: String, source: object_store::Error) -> Fault {
+    use object_store::Error as S;
+    let fault = match &source {
+        S::NotFound { .. } if is_missing_bucket(&source) => {
+            Fault::new(Code::HiveBucketNotFound, format!("{text}: the bucket does not exist"))
+        }
+        S::NotFound { .. } => Fault::new(Code::HiveFilesystemError, format!("{text}: not found")),
+        S::PermissionDenied { .. } | S::Unauthenticated { .. } => {
+            Fault::new(Code::HiveAccessDenied, format!("{text}: access denied"))
+                .with_hint("Check the credentials and the bucket policy.")
+        }
+        _ => Fault::new(Code::HiveFilesystemError, text).with_retry(Retry::Later(None)),
+    };
+    fault.with_source(source)
+}
+
+fn is_missing_bucket(error: &object_store::Error) -> bool {
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(e) = next {
+        if e.to_string().contains("NoSuchBucket") {
+            return true;
+        }
+        next = e.source();
+    }
+    false
+}
+
+impl From<ScanError> for datafusion::error::DataFusionError {
+    fn from(error: ScanError) -> Self {
+        Self::External(Box::new(Fault::from(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_decimal_with_two_digits() {
+        let cases = [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (1_000, "1.00 KB"),
+            (1_270_000_000, "1.27 GB"),
+            (999_999, "1.00 MB"),
+            (5_000_000_000_000, "5.00 TB"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(decimal_bytes(bytes), text);
+        }
+    }
+
+    #[test]
+    fn a_cap_fault_names_table_need_limit_and_column() {
+        let fault = Fault::from(ScanError::CapExceeded {
+            table: "sales.events".into(),
+            needed_bytes: 1_270_000_000,
+            at_least: false,
+            limit_bytes: 1_000_000_000,
+            read_bytes: 0,
+            workgroup: "bi".into(),
+            partition_columns: vec!["dt".into()],
+        });
+        assert_eq!(
+            fault.to_string(),
+            "EXCEEDED_SCAN_LIMIT: Bytes scanned limit was exceeded: sales.events needs exactly 1.27 GB, limit 1.00 GB \
+             (max_data_scanned_bytes of workgroup \"bi\"); 0 bytes of data were read. \
+             Filter on partition column \"dt\", or ask the owner of \"bi\"."
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! Which data files lie under a partition's prefix: listed once per prefix, cached for a stated time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures::TryStreamExt;
+use object_store::ObjectMeta;
+
+use crate::context::ScanContext;
+use crate::error::ScanError;
+use crate::file_version::FileVersion;
+use crate::location::{Location, StoreId};
+
+/// Key of a cached listing: the prefix, as seen with one store configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ListingKey(Location);
+
+impl ListingKey {
+    pub(crate) fn weight(&self) -> usize {
+        self.0.prefix.as_ref().len() + 64
+    }
+}
+
+/// One data file of a listing.
+#[derive(Debug, Clone)]
+pub(crate) struct ListedFile {
+    /// As the store reported it.
+    pub meta: ObjectMeta,
+    /// Its version, part of every cache key.
+    pub version: FileVersion,
+}
+
+/// The data files of one prefix, sorted by key.
+#[derive(Debug)]
+pub(crate) struct ListedPrefix {
+    files: Arc<Vec<ListedFile>>,
+}
+
+impl ListedPrefix {
+    pub(crate) fn weight(&self) -> usize {
+        self.files.iter().map(|f| 2 * f.meta.location.as_ref().len() + 256).sum::<usize>() + 64
+    }
+}
+
+/// A listing as one query uses it.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// The prefix.
+    pub location: Location,
+    /// Its data files.
+    pub files: Arc<Vec<ListedFile>>,
+    /// Whether a cache answered; such a listing has to be proved (see [`ScanContext::validate`]).
+    pub from_cache: bool,
+}
+
+impl Listing {
+    /// Lists the prefix anew and compares every file of this listing with what is there now.
+    pub(crate) async fn is_current(&self, context: &ScanContext) -> Result<bool, ScanError> {
+        let now = list_now(context, &self.location).await?;
+        let same = self
+            .files
+            .iter()
+            .all(|f| now.files.binary_search_by(|n| n.meta.location.cmp(&f.meta.location)).is_ok_and(|i| now.files[i].version == f.version));
+        context.caches.listings.insert(ListingKey(self.location.clone()), Arc::new(now)).await;
+        Ok(same)
+    }
+}
+
+/// The data files under `location`, from the cache where it may be believed.
+///
+/// Hidden names (`_x`, `.x`, anywhere below the prefix) and empty objects are no data files (athena-spec 2.1).
+pub(crate) async fn list(context: &ScanContext, location: &Location) -> Result<Listing, ScanError> {
+    // A local listing costs less than a wrong answer.
+    let cacheable = !matches!(location.store, StoreId::File) && !context.config.listing_ttl.is_zero();
+    if !cacheable {
+        let listed = list_now(context, location).await?;
+        return Ok(Listing { location: location.clone(), files: listed.files, from_cache: false });
+    }
+    let key = ListingKey(location.clone());
+    if context.fresh_listings.load(Ordering::Relaxed) {
+        let listed = Arc::new(list_now(context, location).await?);
+        context.caches.listings.insert(key, Arc::clone(&listed)).await;
+        return Ok(Listing { location: location.clone(), files: Arc::clone(&listed.files), from_cache: false });
+    }
+    let mut loaded = false;
+    let listed = context
+        .caches
+        .listings
+        .try_get_with(key, async {
+            loaded = true;
+            list_now(context, location).await.map(Arc::new)
+        })
+        .await
+        .map_err(|e| unshare(&e, location))?;
+    context.caches.looked_up("listing", !loaded);
+    Ok(Listing { location: location.clone(), files: Arc::clone(&listed.files), from_cache: !loaded })
+}
+
+/// Errors of a shared load reach several waiters; each gets its own with the text kept.
+fn unshare(error: &Arc<ScanError>, location: &Location) -> ScanError {
+    match error.as_ref() {
+        ScanError::LocationNotAllowed { location } => ScanError::LocationNotAllowed { location: location.clone() },
+        ScanError::StoreConfig { bucket, reason } => {
+            ScanError::StoreConfig { bucket: bucket.clone(), reason: reason.clone() }
+        }
+        _ => ScanError::Store {
+            action: "list",
+            location: location.to_string(),
+            source: copy_store_error(error),
+        },
+    }
+}
+
+/// A copy of the class of a store error that is shared between waiters; the original stays its cause.
+pub(crate) fn copy_store_error(error: &Arc<ScanError>) -> object_store::Error {
+    use object_store::Error as S;
+    let source = Box::new(SharedError(Arc::clone(error)));
+    match error.as_ref() {
+        ScanError::Store { source: S::NotFound { path, .. }, .. } => S::NotFound { path: path.clone(), source },
+        ScanError::Store { source: S::Precondition { path, .. }, .. } => S::Precondition { path: path.clone(), source },
+        ScanError::Store { source: S::PermissionDenied { path, .. }, .. } => {
+            S::PermissionDenied { path: path.clone(), source }
+        }
+        ScanError::Store { source: S::Unauthenticated { path, .. }, .. } => {
+            S::Unauthenticated { path: path.clone(), source }
+        }
+        _ => S::Generic { store: "store", source },
+    }
+}
+
+#[derive(Debug)]
+struct SharedError(Arc<ScanError>);
+
+impl std::fmt::Display for SharedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for SharedError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+async fn list_now(context: &ScanContext, location: &Location) -> Result<ListedPrefix, ScanError> {
+    let store = context.stores.open(location)?;
+    let base = &location.prefix;
+    let mut files: Vec<ListedFile> = store
+        .list(Some(base))
+        .try_filter(|meta| futures::future::ready(is_data_file(base, meta)))
+        .map_ok(|meta| {
+            let version = FileVersion::new(location.store.clone(), &meta);
+            ListedFile { meta, version }
+        })
+        .try_collect()
+        .await
+        .map_err(|source| ScanError::Store { action: "list", location: location.to_string(), source })?;
+    files.sort_unstable_by(|a, b| a.meta.location.cmp(&b.meta.location));
+    Ok(ListedPrefix { files: Arc::new(files) })
+}
+
+fn is_data_file(base: &object_store::path::Path, meta: &ObjectMeta) -> bool {
+    meta.size > 0
+        && meta
+            .location
+            .prefix_match(base)
+            .is_some_and(|mut parts| parts.all(|p| !p.as_ref().starts_with(['_', '.'])))
+}

@@ -1,0 +1,13 @@
+//! Parquet: footers, the metered reader, schema adaptation, statistics, and the scan plan built from them.
+
+pub(crate) mod adapter;
+pub(crate) mod footer;
+pub(crate) mod plan;
+pub(crate) mod proof;
+pub(crate) mod reader;
+pub(crate) mod schema;
+pub(crate) mod statistics;
+
+pub use footer::footer_schema;
+pub use plan::SCAN_URL;
+pub use proof::{is_timing_dependent, refuse_over_cap};

@@ -1,0 +1,240 @@
+//! Builds the scan node from files whose footers are known: statistics, splits at row groups, fan-out.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::catalog::Session;
+use datafusion::common::config::TableParquetOptions;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ScalarValue, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::physical_plan::ExecutionPlan;
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::cache::Footer;
+use crate::context::{ScanContext, ScanNode};
+use crate::error::ScanError;
+use crate::listing::ListedFile;
+use crate::parquet_scan::adapter::GlueAdapterFactory;
+use crate::parquet_scan::reader::{MeteredReaderFactory, ScanFile};
+use crate::parquet_scan::schema::{file_column, readable_as, reader_schema};
+use crate::parquet_scan::statistics::file_statistics;
+use crate::parquet_scan::footer;
+use crate::range_source::RangeSource;
+
+/// The URL that every scan node names; only readers of ours open anything (see `engine`'s store registry).
+pub const SCAN_URL: &str = "owlake://scan";
+
+/// A row limit up to which one stream reads the files one after the other.
+const SERIAL_LIMIT: usize = 10_000;
+
+/// A file with its footer.
+#[derive(Debug)]
+pub(crate) struct OpenedFile {
+    pub listed: ListedFile,
+    pub source: RangeSource,
+    pub footer: Arc<Footer>,
+    pub partition_values: Vec<ScalarValue>,
+}
+
+/// What the scan of one table is to produce.
+pub(crate) struct ScanShape<'a> {
+    pub table: Arc<str>,
+    pub table_schema: TableSchema,
+    pub projection: Option<&'a [usize]>,
+    /// File columns that the projection or a filter names.
+    pub referenced: Vec<usize>,
+    pub limit: Option<usize>,
+    pub remote: bool,
+}
+
+/// Builds the `DataSourceExec`. No I/O happens here.
+pub(crate) fn build(
+    session: &dyn Session,
+    context: &Arc<ScanContext>,
+    node: &Arc<ScanNode>,
+    shape: &ScanShape<'_>,
+    files: Vec<OpenedFile>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let file_schema = shape.table_schema.file_schema();
+    let mut units = Vec::new();
+    let mut statistics = Vec::with_capacity(files.len());
+    for file in files {
+        let stored = checked_schema(shape, file_schema, &file)?;
+        let stats = file_statistics(&file.footer.metadata, &stored, file_schema, &file.partition_values);
+        statistics.push(stats.clone());
+        split(&mut units, shape, node, file, Arc::new(stored), Arc::new(stats));
+    }
+    let merged = merge(&statistics, shape.table_schema.table_schema());
+    let mut options = TableParquetOptions { global: session.config_options().execution.parquet.clone(), ..Default::default() };
+    options.global.coerce_int96 = Some("ms".to_owned());
+    let factory = MeteredReaderFactory { context: Arc::clone(context), node: Arc::clone(node) };
+    let source = ParquetSource::new(shape.table_schema.clone())
+        .with_table_parquet_options(options)
+        .with_parquet_file_reader_factory(Arc::new(factory));
+    let groups = group(units, fan_out(session, context, shape));
+    let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(SCAN_URL)?, Arc::new(source))
+        .with_file_groups(groups)
+        .with_statistics(merged)
+        .with_projection_indices(shape.projection.map(<[usize]>::to_vec))?
+        .with_limit(shape.limit)
+        .with_expr_adapter(Some(Arc::new(GlueAdapterFactory { table: Arc::clone(&shape.table) })))
+        .build();
+    Ok(DataSourceExec::from_data_source(config))
+}
+
+/// The schema that the reader shall produce for `file`, after the types of every referenced column were checked.
+fn checked_schema(shape: &ScanShape<'_>, table: &SchemaRef, file: &OpenedFile) -> Result<Schema, ScanError> {
+    let name = || (shape.table.to_string(), file.listed.version.key().to_owned());
+    let stored = footer::arrow_schema(&file.footer.metadata).map_err(|reason| {
+        let (table, file) = name();
+        ScanError::BadFile { table, file, reason }
+    })?;
+    let stored = reader_schema(table, &stored);
+    for index in &shape.referenced {
+        let want = table.field(*index);
+        let found = file_column(&stored, want.name()).map_err(|reason| {
+            let (table, file) = name();
+            ScanError::BadFile { table, file, reason }
+        })?;
+        if let Some(found) = found
+            && !readable_as(stored.field(found).data_type(), want.data_type())
+        {
+            let (table, file) = name();
+            return Err(ScanError::SchemaMismatch {
+                table,
+                file,
+                column: want.name().clone(),
+                declared: want.data_type().to_string(),
+                stored: stored.field(found).data_type().to_string(),
+            });
+        }
+    }
+    Ok(stored)
+}
+
+/// A piece of a file that one stream reads: some of its row groups.
+struct Unit {
+    file: PartitionedFile,
+    bytes: u64,
+}
+
+/// Cuts a file into units of one or more row groups; small row groups stay together.
+fn split(
+    units: &mut Vec<Unit>,
+    shape: &ScanShape<'_>,
+    node: &Arc<ScanNode>,
+    file: OpenedFile,
+    stored: SchemaRef,
+    statistics: Arc<Statistics>,
+) {
+    const UNIT_BYTES: u64 = 8 << 20;
+    let metadata = Arc::clone(&file.footer.metadata);
+    let leaves = referenced_leaves(&metadata, shape);
+    let scan_file = Arc::new(ScanFile { source: file.source, metadata: Arc::clone(&metadata), node: Arc::clone(node) });
+    let mut base = PartitionedFile::new_from_meta(file.listed.meta)
+        .with_partition_values(file.partition_values)
+        .with_arrow_schema(stored)
+        .with_extension(scan_file);
+    base.statistics = Some(statistics);
+    let groups = metadata.row_groups();
+    let mut start = 0;
+    let mut bytes = 0;
+    for (index, group) in groups.iter().enumerate() {
+        bytes += leaves.iter().map(|leaf| group.column(*leaf).byte_range().1).sum::<u64>();
+        let last = index + 1 == groups.len();
+        if !last && bytes < UNIT_BYTES {
+            continue;
+        }
+        let from = if start == 0 { 0 } else { first_byte(&metadata, start) };
+        let to = if last { i64::MAX } else { first_byte(&metadata, index + 1) };
+        let whole = start == 0 && last;
+        let piece = if whole { base.clone() } else { base.clone().with_range(from, to) };
+        units.push(Unit { file: piece, bytes });
+        start = index + 1;
+        bytes = 0;
+    }
+    if groups.is_empty() {
+        units.push(Unit { file: base, bytes: 0 });
+    }
+}
+
+/// The offset by which the opener assigns a row group to a range: where its first column starts.
+fn first_byte(metadata: &ParquetMetaData, row_group: usize) -> i64 {
+    let column = metadata.row_group(row_group).column(0);
+    column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset())
+}
+
+/// Leaf columns of the file that the referenced table columns read.
+fn referenced_leaves(metadata: &ParquetMetaData, shape: &ScanShape<'_>) -> Vec<usize> {
+    let table = shape.table_schema.file_schema();
+    metadata
+        .file_metadata()
+        .schema_descr()
+        .columns()
+        .iter()
+        .enumerate()
+        .filter(|(_, leaf)| {
+            leaf.path().parts().first().is_some_and(|root| {
+                shape.referenced.iter().any(|i| table.field(*i).name().eq_ignore_ascii_case(root))
+            })
+        })
+        .map(|(i, _)| i)
+        .collect()
+}
+
+/// How many streams read at the same time: a stream waits for one request at a time, so a remote
+/// store needs more of them than there are cores (engine-notes 1).
+fn fan_out(session: &dyn Session, context: &ScanContext, shape: &ScanShape<'_>) -> usize {
+    let cores = session.config().target_partitions();
+    match shape.limit {
+        Some(limit) if limit <= SERIAL_LIMIT => 1,
+        _ if shape.remote => context.config.remote_fan_out.max(cores),
+        _ => cores,
+    }
+}
+
+/// Deals units to at most `fan_out` groups, largest first, always to the lightest group.
+fn group(mut units: Vec<Unit>, fan_out: usize) -> Vec<FileGroup> {
+    if fan_out <= 1 {
+        return vec![FileGroup::new(units.into_iter().map(|u| u.file).collect())];
+    }
+    units.sort_by_key(|u| Reverse(u.bytes));
+    let count = fan_out.min(units.len()).max(1);
+    let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); count];
+    let mut lightest: BinaryHeap<Reverse<(u64, usize)>> = (0..count).map(|i| Reverse((0, i))).collect();
+    for unit in units {
+        if let Some(Reverse((weight, index))) = lightest.pop() {
+            groups[index].push(unit.file);
+            // A file costs a request even where it holds few bytes.
+            lightest.push(Reverse((weight + unit.bytes + (1 << 20), index)));
+        }
+    }
+    groups.into_iter().map(FileGroup::new).collect()
+}
+
+/// Statistics of all files together; anything one file does not know exactly is unknown.
+fn merge(files: &[Statistics], schema: &SchemaRef) -> Statistics {
+    match Statistics::try_merge_iter(files, schema) {
+        Ok(mut merged) if !files.is_empty() => {
+            // The distinct count of a union is not the sum of the parts.
+            for column in &mut merged.column_statistics {
+                column.distinct_count = Precision::Absent;
+            }
+            merged
+        }
+        _ => Statistics::new_unknown(schema),
+    }
+}
+
+/// Whether a plain column of this type is read whole, leaf by leaf (nested ones may be read in part).
+pub(crate) fn is_flat(data_type: &DataType) -> bool {
+    !data_type.is_nested()
+}

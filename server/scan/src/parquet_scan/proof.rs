@@ -1,0 +1,171 @@
+//! What a physical plan proves before it runs: a lower bound of the data bytes it must read, and
+//! whether its reads depend on timing.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::context::ScanContext;
+use crate::error::ScanError;
+use crate::parquet_scan::reader::ScanFile;
+
+/// Refuses a plan whose proven lower bound passes the cap, before its first data byte.
+///
+/// The bound counts scans that the plan must drain and whose files no statistic, index or dynamic
+/// filter could cut further; everything else counts zero, so a plan that might fit is never refused.
+pub fn refuse_over_cap(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) -> Result<(), ScanError> {
+    if context.budget.limit_bytes().is_none() {
+        return Ok(());
+    }
+    let mut scans = Vec::new();
+    drained_scans(plan, &mut scans);
+    let mut total = 0_u64;
+    let mut widest: Option<(u64, Arc<ScanFile>)> = None;
+    for scan in scans {
+        let bytes = lower_bound(&scan);
+        total = total.saturating_add(bytes);
+        if widest.as_ref().is_none_or(|(most, _)| bytes > *most)
+            && let Some(file) = scan_files(&scan).next()
+        {
+            widest = Some((bytes, Arc::clone(file)));
+        }
+    }
+    match (context.budget.check(total), widest) {
+        (Err(exceeded), Some((_, file))) => Err(file.node.cap_exceeded(context, &exceeded, false)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether what is read depends on when operators stop pulling: a limit, a TopK or a join filter above a scan.
+pub fn is_timing_dependent(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let scans_below = contains_scan(plan);
+    if scans_below && plan.fetch().is_some() {
+        return true;
+    }
+    if let Some(config) = scan_config(plan)
+        && let Some(predicate) = config.file_source().filter()
+        && has_dynamic_filter(&predicate)
+    {
+        return true;
+    }
+    plan.children().into_iter().any(is_timing_dependent)
+}
+
+fn contains_scan(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    scan_config(plan).is_some() || plan.children().into_iter().any(contains_scan)
+}
+
+fn has_dynamic_filter(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some() || expr.children().into_iter().any(has_dynamic_filter)
+}
+
+fn scan_config(plan: &Arc<dyn ExecutionPlan>) -> Option<FileScanConfig> {
+    plan.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<FileScanConfig>().cloned()
+}
+
+/// Scans whose every row the operators above must consume.
+fn drained_scans(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>) {
+    if plan.fetch().is_some() {
+        return;
+    }
+    if let Some(config) = scan_config(plan) {
+        scans.push(config);
+        return;
+    }
+    match plan.name() {
+        "ProjectionExec" | "FilterExec" | "CoalescePartitionsExec" | "CoalesceBatchesExec" | "RepartitionExec"
+        | "AggregateExec" | "SortExec" | "SortPreservingMergeExec" | "UnionExec" | "WindowAggExec"
+        | "BoundedWindowAggExec" | "CooperativeExec" => {
+            for child in plan.children() {
+                drained_scans(child, scans);
+            }
+        }
+        // The build side is drained whatever the probe side holds.
+        "HashJoinExec" => {
+            if let Some(build) = plan.children().first() {
+                drained_scans(build, scans);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn scan_files(config: &FileScanConfig) -> impl Iterator<Item = &Arc<ScanFile>> {
+    config.file_groups.iter().flat_map(|g| g.iter()).filter_map(|f| f.extension::<Arc<ScanFile>>())
+}
+
+fn lower_bound(config: &FileScanConfig) -> u64 {
+    let source = config.file_source();
+    let Some(parquet) = source.downcast_ref::<ParquetSource>() else {
+        return 0;
+    };
+    if parquet.filter().is_some() {
+        return 0;
+    }
+    let table = config.file_schema();
+    let columns = whole_columns(parquet, table);
+    let mut total = 0_u64;
+    for file in config.file_groups.iter().flat_map(|g| g.iter()) {
+        let Some(scan_file) = file.extension::<Arc<ScanFile>>() else {
+            continue;
+        };
+        let constant = |name: &str| is_constant(file, table, name);
+        for group in scan_file.metadata.row_groups() {
+            let start = group.columns().first().map_or(0, |c| {
+                c.dictionary_page_offset().unwrap_or_else(|| c.data_page_offset())
+            });
+            if file.range.as_ref().is_some_and(|r| !r.contains(start)) {
+                continue;
+            }
+            for chunk in group.columns() {
+                let root = chunk.column_path().parts().first().map_or("", String::as_str);
+                if columns.iter().any(|c| c.eq_ignore_ascii_case(root)) && !constant(root) {
+                    total = total.saturating_add(chunk.byte_range().1);
+                }
+            }
+        }
+    }
+    total
+}
+
+/// Columns that exact statistics turn into literals are not read.
+fn is_constant(
+    file: &datafusion::datasource::listing::PartitionedFile,
+    table: &Schema,
+    root: &str,
+) -> bool {
+    use datafusion::common::stats::Precision;
+    let index = table.fields().iter().position(|f| f.name().eq_ignore_ascii_case(root));
+    let stats = file.statistics.as_ref().zip(index).and_then(|(s, i)| s.column_statistics.get(i).map(|c| (s, c)));
+    stats.is_some_and(|(all, column)| {
+        let all_null = matches!((&all.num_rows, &column.null_count), (Precision::Exact(r), Precision::Exact(n)) if r == n);
+        let one_value = matches!((&column.min_value, &column.max_value), (Precision::Exact(a), Precision::Exact(b)) if a == b);
+        all_null || one_value
+    })
+}
+
+/// File columns that the projection reads whole: plain columns, and nested ones taken as they are.
+fn whole_columns(source: &ParquetSource, table: &Schema) -> Vec<String> {
+    let Some(projection) = source.projection() else {
+        return table.fields().iter().map(|f| f.name().clone()).collect();
+    };
+    let mut columns = Vec::new();
+    for projected in projection.iter() {
+        let whole = projected.expr.downcast_ref::<Column>().is_some();
+        for column in collect_columns(&projected.expr) {
+            let flat = table
+                .field_with_name(column.name())
+                .is_ok_and(|f| crate::parquet_scan::plan::is_flat(f.data_type()));
+            if whole || flat {
+                columns.push(column.name().to_owned());
+            }
+        }
+    }
+    columns
+}

@@ -1,0 +1,164 @@
+//! The reader that DataFusion's Parquet opener pulls from: footers and indexes from the caches, data
+//! counted and reserved before it is fetched.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use owlake_fault::Fault;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::context::{ScanContext, ScanNode};
+use crate::error::ScanError;
+use crate::parquet_scan::footer;
+use crate::range_source::RangeSource;
+
+/// A planned file: attached to each `PartitionedFile`, so that files of several stores share one plan node.
+#[derive(Debug)]
+pub(crate) struct ScanFile {
+    /// Pinned reads of the listed version.
+    pub source: RangeSource,
+    /// The scan it belongs to.
+    pub node: Arc<ScanNode>,
+    /// Footer as planning saw it.
+    pub metadata: Arc<ParquetMetaData>,
+}
+
+/// Makes readers for the files of one scan.
+#[derive(Debug)]
+pub(crate) struct MeteredReaderFactory {
+    pub context: Arc<ScanContext>,
+    pub node: Arc<ScanNode>,
+}
+
+impl ParquetFileReaderFactory for MeteredReaderFactory {
+    fn create_reader(
+        &self,
+        _partition_index: usize,
+        file: PartitionedFile,
+        _metadata_size_hint: Option<usize>,
+        _metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let Some(scan_file) = file.extension::<Arc<ScanFile>>() else {
+            return Err(DataFusionError::Internal("scan file without its source".to_owned()));
+        };
+        Ok(Box::new(MeteredReader {
+            context: Arc::clone(&self.context),
+            node: Arc::clone(&self.node),
+            file: Arc::clone(scan_file),
+        }))
+    }
+}
+
+struct MeteredReader {
+    context: Arc<ScanContext>,
+    node: Arc<ScanNode>,
+    file: Arc<ScanFile>,
+}
+
+impl MeteredReader {
+    /// The row group whose column chunks hold `range`; anything else is an index or a bloom filter.
+    fn row_group_of(&self, range: &Range<u64>) -> Option<u64> {
+        self.file.metadata.row_groups().iter().position(|group| {
+            group.columns().iter().any(|column| {
+                let (start, length) = column.byte_range();
+                start <= range.start && range.end <= start + length
+            })
+        })
+        .map(|i| i as u64)
+    }
+
+    async fn read(&self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, ScanError> {
+        let mut row_groups = Vec::new();
+        let mut metadata_ranges = Vec::new();
+        for (index, range) in ranges.iter().enumerate() {
+            match self.row_group_of(range) {
+                Some(group) => row_groups.push(group),
+                None => metadata_ranges.push(index),
+            }
+        }
+        row_groups.dedup();
+        if metadata_ranges.is_empty() {
+            return self.read_data(&ranges, &row_groups).await;
+        }
+        let mut answers = vec![Bytes::new(); ranges.len()];
+        for index in &metadata_ranges {
+            answers[*index] = self.read_metadata(ranges[*index].clone()).await?;
+        }
+        let data: Vec<usize> = (0..ranges.len()).filter(|i| !metadata_ranges.contains(i)).collect();
+        if !data.is_empty() {
+            let wanted: Vec<_> = data.iter().map(|i| ranges[*i].clone()).collect();
+            for (index, bytes) in data.into_iter().zip(self.read_data(&wanted, &row_groups).await?) {
+                answers[index] = bytes;
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn read_data(&self, ranges: &[Range<u64>], row_groups: &[u64]) -> Result<Vec<Bytes>, ScanError> {
+        let source = &self.file.source;
+        self.node.reserve_data(&self.context, source.version(), ranges, row_groups).await?;
+        let bytes = source.get_ranges(ranges).await?;
+        self.node.proved_current(source.version());
+        Ok(bytes)
+    }
+
+    async fn read_metadata(&self, range: Range<u64>) -> Result<Bytes, ScanError> {
+        let source = &self.file.source;
+        let limit = self.context.config.max_footer_bytes;
+        if range.end - range.start > limit {
+            return Err(ScanError::BadFile {
+                table: source.table().to_owned(),
+                file: source.version().key().to_owned(),
+                reason: format!("an index of it claims {} bytes, limit {limit}", range.end - range.start),
+            });
+        }
+        let (bytes, cached) = self
+            .context
+            .caches
+            .blob(source.version(), range.clone(), source.get(range.clone()))
+            .await
+            .map_err(|e| footer::unshare(&e, source))?;
+        self.node.count_metadata(&self.context.meter, source.version(), range, cached);
+        if !cached {
+            self.node.proved_current(source.version());
+        }
+        Ok(bytes)
+    }
+}
+
+fn external(error: ScanError) -> ParquetError {
+    ParquetError::External(Box::new(Fault::from(error)))
+}
+
+impl AsyncFileReader for MeteredReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        async move {
+            let mut answers = self.read(vec![range]).await.map_err(external)?;
+            answers.pop().ok_or_else(|| ParquetError::General("no answer to a ranged read".to_owned()))
+        }
+        .boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        async move { self.read(ranges).await.map_err(external) }.boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        // Planning read and counted it; the page index is asked for through `get_bytes` when needed.
+        let metadata = Arc::clone(&self.file.metadata);
+        async move { Ok(metadata) }.boxed()
+    }
+}

@@ -1,0 +1,116 @@
+//! File statistics from a footer, exact or absent, never a guess: the engine answers `count(*)`, `min`
+//! and `max` from them and replaces constant columns by literals.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::Array;
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::parquet_scan::schema::file_column;
+
+/// Statistics of one file for the whole table schema: `table` columns, then `partition_values`.
+///
+/// Minima and maxima are taken for integers, dates and timestamps stored in the declared type only:
+/// float statistics leave out NaN, text statistics may be cut, other types would have to be converted.
+pub(crate) fn file_statistics(
+    metadata: &ParquetMetaData,
+    file: &Schema,
+    table: &Schema,
+    partition_values: &[ScalarValue],
+) -> Statistics {
+    let rows: usize =
+        metadata.row_groups().iter().map(|g| usize::try_from(g.num_rows()).unwrap_or(0)).sum();
+    let mut columns: Vec<ColumnStatistics> =
+        table.fields().iter().map(|f| column_statistics(metadata, file, f.name(), f.data_type(), rows)).collect();
+    columns.extend(partition_values.iter().map(|value| partition_statistics(value, rows)));
+    let bytes: i64 = metadata.row_groups().iter().map(|g| g.total_byte_size().max(0)).sum();
+    Statistics {
+        num_rows: Precision::Exact(rows),
+        total_byte_size: Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)),
+        column_statistics: columns,
+        ..Default::default()
+    }
+}
+
+fn partition_statistics(value: &ScalarValue, rows: usize) -> ColumnStatistics {
+    let mut statistics = ColumnStatistics::new_unknown();
+    if value.is_null() {
+        statistics.null_count = Precision::Exact(rows);
+        return statistics;
+    }
+    statistics.null_count = Precision::Exact(0);
+    statistics.distinct_count = Precision::Exact(1);
+    statistics.min_value = Precision::Exact(value.clone());
+    statistics.max_value = Precision::Exact(value.clone());
+    statistics
+}
+
+fn column_statistics(
+    metadata: &ParquetMetaData,
+    file: &Schema,
+    name: &str,
+    data_type: &DataType,
+    rows: usize,
+) -> ColumnStatistics {
+    let mut statistics = ColumnStatistics::new_unknown();
+    let index = match file_column(file, name) {
+        Ok(Some(index)) => index,
+        Ok(None) => {
+            statistics.null_count = Precision::Exact(rows);
+            return statistics;
+        }
+        Err(_ambiguous) => return statistics,
+    };
+    let field = file.field(index);
+    if field.data_type().is_nested() {
+        return statistics;
+    }
+    let Ok(converter) =
+        StatisticsConverter::try_new(field.name(), file, metadata.file_metadata().schema_descr())
+    else {
+        return statistics;
+    };
+    let groups = metadata.row_groups();
+    if let Ok(nulls) = converter.row_group_null_counts(groups)
+        && nulls.null_count() == 0
+    {
+        let total: u64 = nulls.values().iter().sum();
+        statistics.null_count = Precision::Exact(usize::try_from(total).unwrap_or(usize::MAX));
+    }
+    let ordered = matches!(
+        data_type,
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Timestamp(..)
+    );
+    if !ordered || field.data_type() != data_type || groups.is_empty() {
+        return statistics;
+    }
+    if let Some(min) = extreme(converter.row_group_mins(groups).ok(), std::cmp::Ordering::Less) {
+        statistics.min_value = Precision::Exact(min);
+    }
+    if let Some(max) = extreme(converter.row_group_maxes(groups).ok(), std::cmp::Ordering::Greater) {
+        statistics.max_value = Precision::Exact(max);
+    }
+    statistics
+}
+
+/// The extreme of per-row-group values, or `None` where any row group lacks one.
+fn extreme(values: Option<Arc<dyn Array>>, wins: std::cmp::Ordering) -> Option<ScalarValue> {
+    let values = values?;
+    if values.null_count() > 0 {
+        return None;
+    }
+    let mut best: Option<ScalarValue> = None;
+    for i in 0..values.len() {
+        let value = ScalarValue::try_from_array(&values, i).ok()?;
+        best = match best {
+            Some(b) if value.partial_cmp(&b) == Some(wins) => Some(value),
+            Some(b) => Some(b),
+            None => Some(value),
+        };
+    }
+    best
+}
