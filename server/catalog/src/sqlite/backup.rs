@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::backup::Backup;
@@ -29,7 +30,9 @@ impl SqliteCatalog {
         std::thread::Builder::new()
             .name("owlake-backup".to_owned())
             .spawn(move || {
-                let copied = open_read_only(&source).and_then(|conn| copy_and_rename(&conn, &target));
+                let copied = refuse_same(&source, &target)
+                    .and_then(|()| open_read_only(&source))
+                    .and_then(|conn| copy_and_rename(&conn, &target));
                 let _ = reply.send(copied);
             })
             .map_err(data_dir::io("start the backup thread"))?;
@@ -50,9 +53,24 @@ pub fn restore(file: &Path, data_dir: &Path) -> Result<(), CatalogError> {
     copy_and_rename(&source, &target)
 }
 
+/// A copy renamed over the file in use would take every later change with it.
+fn refuse_same(source: &Path, target: &Path) -> Result<(), CatalogError> {
+    let same = fs::canonicalize(target)
+        .is_ok_and(|target| fs::canonicalize(source).is_ok_and(|source| source == target));
+    if !same {
+        return Ok(());
+    }
+    let source = std::io::Error::new(
+        std::io::ErrorKind::InvalidInput,
+        "that file is the catalog itself",
+    );
+    Err(data_dir::io("write the backup")(source))
+}
+
 fn open_read_only(file: &Path) -> Result<Connection, CatalogError> {
-    // SQLite's own message for a missing file names no reason.
-    File::open(file).map_err(data_dir::io("open the catalog file"))?;
+    // SQLite's own message for a missing file names no reason. Looked at, not opened: closing a second
+    // descriptor of a file releases the locks that SQLite holds on it in this process.
+    fs::metadata(file).map_err(data_dir::io("open the catalog file"))?;
     let conn = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     conn.busy_timeout(Duration::from_secs(5))?;
     Ok(conn)
@@ -60,6 +78,9 @@ fn open_read_only(file: &Path) -> Result<Connection, CatalogError> {
 
 /// Copies all of `source` in one read transaction to a file beside `target`, then renames it.
 fn copy_and_rename(source: &Connection, target: &Path) -> Result<(), CatalogError> {
+    // Two copies to one target would write into one temporary file.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let temporary = beside(target, ".new");
     let outcome = copy(source, &temporary).and_then(|()| {
         let durable = File::open(&temporary)

@@ -98,6 +98,44 @@ async fn a_backup_while_writing_is_a_state_that_was() {
     tokio::join!(writer, copier);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_backup_leaves_the_catalogs_own_locks_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(temp.path(), clock).unwrap();
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(temp.path().join(CATALOG_FILE)).unwrap());
+    let lock_count = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        let inode = format!(":{inode}");
+        locks
+            .lines()
+            .filter(|l| l.split_whitespace().any(|word| word.ends_with(&inode)))
+            .count()
+    };
+    catalog.create_table(table("a"), false).await.unwrap();
+    let before = lock_count();
+    catalog.backup(&temp.path().join("backup.db")).await.unwrap();
+    assert_eq!(
+        (before, lock_count()),
+        (1, 1),
+        "read lock on the file, as WAL mode keeps one"
+    );
+}
+
+#[tokio::test]
+async fn a_backup_onto_the_catalog_itself_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(temp.path(), clock).unwrap();
+    let roundabout = temp.path().join(".").join(CATALOG_FILE);
+    assert!(matches!(
+        catalog.backup(&roundabout).await,
+        Err(CatalogError::Io { .. })
+    ));
+    catalog.create_table(table("a"), false).await.unwrap();
+    drop(catalog);
+    assert_eq!(tables_of(temp.path()).await, ["a"]);
+}
+
 #[tokio::test]
 async fn a_catalog_in_memory_can_be_backed_up() {
     let temp = tempfile::tempdir().unwrap();

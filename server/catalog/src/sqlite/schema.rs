@@ -71,7 +71,14 @@ pub(super) const STEPS: &[&str] = &[
 
 /// Opens (creating and migrating it where needed) the catalog file at `path`. Blocking.
 pub(super) fn open_file(path: &Path, now: i64) -> Result<Connection, CatalogError> {
-    data_dir::private_file(path, false).map_err(data_dir::io("open the catalog file"))?;
+    // Created here to be its owner's only; one that is there is left to SQLite, since closing a
+    // second descriptor of a file releases the locks that SQLite holds on it in this process.
+    if !path
+        .try_exists()
+        .map_err(data_dir::io("look for the catalog file"))?
+    {
+        data_dir::private_file(path, false).map_err(data_dir::io("create the catalog file"))?;
+    }
     let mut conn = Connection::open(path)?;
     refuse_foreign(&conn, STEPS.len())?;
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
