@@ -1,1 +1,13 @@
-//! Placeholder until the room is filled.
+//! The `owlake` service: Flight SQL front, configuration, authentication, metrics, demo lake.
+
+pub mod config;
+pub mod demo {
+    //! What `owlake demo` shows.
+    pub mod lake;
+}
+mod flight {
+    pub(crate) mod metadata;
+    pub(crate) mod sql_info;
+    pub(crate) mod status;
+    pub(crate) mod xdbc;
+}
