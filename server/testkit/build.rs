@@ -8,8 +8,9 @@ fn main() {
         clippy::disallowed_methods,
         reason = "a build script is configured by its environment"
     )]
-    if let Ok(folder) = std::env::var("OWLAKE_ADVISORY_DB") {
+    let database = std::env::var("OWLAKE_ADVISORY_DB").unwrap_or_default();
+    if !database.is_empty() {
         println!("cargo::rustc-cfg=advisory_db");
-        println!("cargo::rustc-env=OWLAKE_ADVISORY_DB={folder}");
     }
+    println!("cargo::rustc-env=OWLAKE_ADVISORY_DB={database}");
 }
