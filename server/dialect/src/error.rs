@@ -28,7 +28,7 @@ pub enum DialectError {
         /// What to do instead.
         hint: Option<String>,
     },
-    /// A limit of `GuardLimits`.
+    /// A limit of [`crate::GuardLimits`].
     #[error("the statement's {measure} is {value}, the limit is {limit}")]
     TooLarge {
         /// What was measured.

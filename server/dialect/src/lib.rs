@@ -2,13 +2,23 @@
 //!
 //! Knows no store, no wire protocol and no running catalog: text in, statements and plans out.
 
+mod ddl;
+
 mod error;
+mod guard;
+mod parse;
 mod pattern;
+mod query;
 mod statement;
 
 pub use error::DialectError;
+pub use guard::GuardLimits;
+pub use parse::parse;
 pub use pattern::NamePattern;
 pub use statement::{
     Command, CreateDatabase, CreateTable, DatabaseName, DescribeStyle, DescribeTable, ExplainFormat, ExplainKind,
     PartitionSpec, Query, SessionValue, Statement, StatementClass, TableName, TableReference,
 };
+
+#[cfg(test)]
+mod tests;
