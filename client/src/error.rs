@@ -38,7 +38,7 @@ pub enum ClientError {
     #[error(transparent)]
     Options(#[from] OptionsError),
     /// The server cannot be reached, or the connection was lost.
-    #[error("cannot connect to {to}: {reason}")]
+    #[error("no connection to {to}: {reason}")]
     Connect {
         /// Server address.
         to: String,
@@ -281,10 +281,7 @@ mod tests {
         ));
         let lost = Status::from_error(Box::new(std::io::Error::other("connection reset")));
         let error = ClientError::from_status("grpc://h:1", lost);
-        assert_eq!(
-            error.to_string(),
-            "cannot connect to grpc://h:1: connection reset"
-        );
+        assert_eq!(error.to_string(), "no connection to grpc://h:1: connection reset");
     }
 
     #[test]

@@ -305,3 +305,112 @@ impl Stream for Messages {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::ConnectOptions;
+    use arrow::datatypes::{DataType, Field};
+    use arrow_flight::{FlightEndpoint, Location};
+    use tonic::metadata::{BinaryMetadataValue, MetadataValue};
+    use tonic::transport::Endpoint;
+
+    /// What the client makes of a GetFlightInfo answer; nothing is ever connected to.
+    async fn answered(info: FlightInfo) -> Result<QueryStream, ClientError> {
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let client = Client::from_channel(channel, ConnectOptions::default())
+            .await
+            .unwrap();
+        let mut response = Response::new(info);
+        response
+            .metadata_mut()
+            .insert(wire::REQUEST_ID, MetadataValue::from_static("q7"));
+        let receipt = QueryReceipt {
+            query_id: "q7".into(),
+            ..QueryReceipt::default()
+        };
+        let receipt = BinaryMetadataValue::from_bytes(&receipt.encode_to_vec());
+        response.metadata_mut().insert_bin(wire::RECEIPT, receipt);
+        QueryStream::new(client, response)
+    }
+
+    fn one_column() -> FlightInfo {
+        let schema = Schema::new(vec![Field::new("n", DataType::Int64, true)]);
+        FlightInfo::new().try_with_schema(&schema).unwrap()
+    }
+
+    fn endpoint(locations: &[&str]) -> FlightEndpoint {
+        let location = locations
+            .iter()
+            .map(|uri| Location {
+                uri: (*uri).to_owned(),
+            })
+            .collect();
+        FlightEndpoint {
+            location,
+            ..FlightEndpoint::new().with_ticket(Ticket::new("t"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_statement_without_columns_has_run_and_fetches_nothing() {
+        let info = FlightInfo::new()
+            .try_with_schema(&Schema::empty())
+            .unwrap()
+            .with_endpoint(endpoint(&[]));
+        let mut stream = answered(info).await.unwrap();
+        assert!(!stream.has_rows());
+        assert_eq!(stream.query_id(), Some("q7"));
+        assert_eq!(stream.receipt().unwrap().query_id, "q7");
+        assert!(stream.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn columns_without_an_endpoint_are_an_empty_result() {
+        let mut stream = answered(one_column()).await.unwrap();
+        assert!(stream.has_rows());
+        assert_eq!(stream.schema().field(0).name(), "n");
+        assert!(stream.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn credentials_are_never_carried_to_another_server() {
+        for here in [
+            &[][..],
+            &["arrow-flight-reuse-connection://?"],
+            &["grpc://far:1", REUSE_CONNECTION],
+        ] {
+            assert_eq!(
+                answered(one_column().with_endpoint(endpoint(here)))
+                    .await
+                    .unwrap()
+                    .tickets
+                    .len(),
+                1
+            );
+        }
+        let error = answered(one_column().with_endpoint(endpoint(&["grpc://far:1"])))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ClientError::Protocol { .. }), "{error}");
+        assert!(
+            answered(one_column().with_endpoint(FlightEndpoint::new()))
+                .await
+                .is_err()
+        );
+    }
+
+    #[tokio::test]
+    async fn data_of_other_types_than_announced_is_refused() {
+        let schema = |data_type| Arc::new(Schema::new(vec![Field::new("n", data_type, false)]));
+        let mut stream = answered(one_column()).await.unwrap();
+        assert!(stream.check_schema(schema(DataType::Int64)).is_ok());
+        assert!(stream.check_schema(schema(DataType::Utf8)).is_err());
+        let mut unknown = answered(FlightInfo::new().with_endpoint(endpoint(&[])))
+            .await
+            .unwrap();
+        assert!(unknown.has_rows());
+        assert!(unknown.check_schema(schema(DataType::Utf8)).is_ok());
+        assert_eq!(unknown.schema().field(0).data_type(), &DataType::Utf8);
+    }
+}

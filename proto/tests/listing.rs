@@ -4,6 +4,7 @@
 //! changed or removed, because clients in the field decode by these numbers.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::path::Path;
 
 use prost_types::field_descriptor_proto::{Label, Type};
@@ -11,15 +12,17 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, Se
 
 const PACKAGE: &str = "owlake.v1";
 
-fn listing() -> BTreeSet<String> {
+fn listing() -> Result<BTreeSet<String>, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
-    let mut files: Vec<_> = std::fs::read_dir(root.join("owlake/v1"))
-        .expect("folder of the package")
-        .map(|entry| entry.expect("folder entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "proto"))
-        .collect();
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(root.join("owlake/v1"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "proto") {
+            files.push(path);
+        }
+    }
     files.sort();
-    let set = protox::compile(&files, [&root]).expect("protos compile");
+    let set = protox::compile(&files, [&root])?;
     let mut lines = BTreeSet::new();
     for file in set.file.iter().filter(|file| file.package() == PACKAGE) {
         for message in &file.message_type {
@@ -32,7 +35,7 @@ fn listing() -> BTreeSet<String> {
             list_service(service, &mut lines);
         }
     }
-    lines
+    Ok(lines)
 }
 
 fn list_message(outer: &str, message: &DescriptorProto, lines: &mut BTreeSet<String>) {
@@ -104,19 +107,20 @@ fn type_name(field: &FieldDescriptorProto) -> String {
     }
 }
 
-fn committed() -> BTreeSet<String> {
+fn committed() -> std::io::Result<BTreeSet<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/owlake.v1.txt");
-    let text = std::fs::read_to_string(path).expect("committed listing");
-    text.lines()
+    let text = std::fs::read_to_string(path)?;
+    Ok(text
+        .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(str::to_owned)
-        .collect()
+        .collect())
 }
 
 #[test]
-fn nothing_committed_was_changed_or_removed() {
-    let current = listing();
-    let gone: Vec<_> = committed()
+fn nothing_committed_was_changed_or_removed() -> Result<(), Box<dyn Error>> {
+    let current = listing()?;
+    let gone: Vec<_> = committed()?
         .into_iter()
         .filter(|line| !current.contains(line))
         .collect();
@@ -125,12 +129,13 @@ fn nothing_committed_was_changed_or_removed() {
         "breaking edit of {PACKAGE}, these are no longer true:\n{}",
         gone.join("\n")
     );
+    Ok(())
 }
 
 #[test]
-fn everything_added_is_recorded() {
-    let committed = committed();
-    let new: Vec<_> = listing()
+fn everything_added_is_recorded() -> Result<(), Box<dyn Error>> {
+    let committed = committed()?;
+    let new: Vec<_> = listing()?
         .into_iter()
         .filter(|line| !committed.contains(line))
         .collect();
@@ -139,4 +144,5 @@ fn everything_added_is_recorded() {
         "append to testdata/owlake.v1.txt:\n{}",
         new.join("\n")
     );
+    Ok(())
 }

@@ -17,7 +17,7 @@ mod streams;
 use std::io::Write;
 use std::process::ExitCode;
 
-pub use args::{Secret, Setting, SqlArgs};
+pub use args::{ArgsError, FileError, Secret, Setting, SettingError, SqlArgs};
 pub use format::Format;
 pub use receipt::receipt_text;
 pub use size::ByteSize;

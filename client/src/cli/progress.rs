@@ -13,15 +13,19 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Progress {
     enabled: bool,
     started: Instant,
+    /// When the line is drawn next. Outlives [`Progress::show`], which ends with each batch.
+    next_draw: Instant,
     rows: usize,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
     pub(crate) fn new(enabled: bool) -> Self {
+        let started = Instant::now();
         Self {
             enabled,
-            started: Instant::now(),
+            started,
+            next_draw: started + SILENT,
             rows: 0,
             bar: None,
         }
@@ -40,8 +44,8 @@ impl Progress {
         if !self.enabled {
             return std::future::pending().await;
         }
-        tokio::time::sleep(SILENT.saturating_sub(self.started.elapsed())).await;
         loop {
+            tokio::time::sleep_until(self.next_draw.into()).await;
             let text = text(self.started.elapsed(), self.rows);
             let bar = self.bar.get_or_insert_with(|| {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -50,7 +54,7 @@ impl Progress {
             });
             bar.set_message(text);
             bar.tick();
-            tokio::time::sleep(TICK).await;
+            self.next_draw = Instant::now() + TICK;
         }
     }
 

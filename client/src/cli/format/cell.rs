@@ -21,6 +21,7 @@ struct Pattern {
 /// The columns of one batch.
 pub(super) struct BatchCells<'a> {
     columns: Vec<(ArrayFormatter<'a>, Option<NullBuffer>)>,
+    show_errors: bool,
 }
 
 impl Cells {
@@ -47,6 +48,7 @@ impl Cells {
         });
         Ok(BatchCells {
             columns: columns.collect::<Result<_, ArrowError>>()?,
+            show_errors: self.show_errors,
         })
     }
 }
@@ -92,10 +94,15 @@ impl Pattern {
 impl BatchCells<'_> {
     /// Text of one value; `None` for NULL.
     pub(super) fn text(&self, row: usize, column: usize) -> Result<Option<String>, ArrowError> {
-        match self.columns.get(column) {
-            Some((_, Some(nulls))) if nulls.is_null(row) => Ok(None),
-            Some((formatter, _)) => formatter.value(row).try_to_string().map(Some),
-            None => Ok(None),
+        let Some((formatter, nulls)) = self.columns.get(column) else {
+            return Ok(None);
+        };
+        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            return Ok(None);
+        }
+        match formatter.value(row).try_to_string() {
+            Err(error) if self.show_errors => Ok(Some(format!("ERROR: {error}"))),
+            text => text.map(Some),
         }
     }
 }
