@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Slots and queue of one server.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     slots: Arc<Semaphore>,
     max_running: usize,
     max_queued: usize,
@@ -18,7 +18,7 @@ pub struct Admission {
 
 /// The right to run; given back on drop.
 #[derive(Debug)]
-pub struct Slot {
+pub(crate) struct Slot {
     _permit: OwnedSemaphorePermit,
 }
 
@@ -32,13 +32,13 @@ impl Drop for Queued<'_> {
 
 impl Admission {
     /// `max_running` slots; at most `max_queued` wait.
-    pub fn new(max_running: usize, max_queued: usize) -> Self {
+    pub(crate) fn new(max_running: usize, max_queued: usize) -> Self {
         let max_running = max_running.max(1);
         Self { slots: Arc::new(Semaphore::new(max_running)), max_running, max_queued, queued: AtomicUsize::new(0) }
     }
 
     /// Waits for a slot, first come first served; refused at once when the queue is full. Cancel safe.
-    pub async fn enter(&self) -> Result<Slot, Fault> {
+    pub(crate) async fn enter(&self) -> Result<Slot, Fault> {
         if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
             return Ok(Slot { _permit: permit });
         }
@@ -60,17 +60,17 @@ impl Admission {
     }
 
     /// No further query gets a slot.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.slots.close();
     }
 
     /// Queries that run now.
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.max_running.saturating_sub(self.slots.available_permits())
     }
 
     /// Queries that wait now.
-    pub fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
     }
 }

@@ -9,7 +9,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use owlake_catalog::CatalogStore;
 use owlake_fault::{Code, Fault};
@@ -225,17 +225,15 @@ fn base_state(runtime: &Arc<RuntimeEnv>, threads: usize) -> SessionState {
         }
     }
     let functions = owlake_dialect::functions::function_set();
-    let mut builder = SessionStateBuilder::new()
+    SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(Arc::clone(runtime))
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_expr_planners(owlake_dialect::functions::expr_planners())
+        .with_type_planner(owlake_dialect::semantics::type_planner())
         .with_scalar_functions(functions.scalar)
         .with_aggregate_functions(functions.aggregate)
-        .with_window_functions(functions.window);
-    for rule in owlake_dialect::semantics::physical_optimizer_rules() {
-        builder = builder.with_physical_optimizer_rule(rule);
-    }
-    builder.build()
+        .with_window_functions(functions.window)
+        .build()
 }
 
 impl Shared {

@@ -82,6 +82,11 @@ impl Submitted {
     pub fn query_id(&self) -> &str {
         &self.context.id
     }
+
+    /// Cancels the query wherever it is, when cancelled.
+    pub fn cancel_token(&self) -> tokio_util::sync::CancellationToken {
+        self.context.cancel.clone()
+    }
 }
 
 pub(crate) fn class(statement: &Statement) -> StatementType {
@@ -252,7 +257,9 @@ impl Shared {
     ) -> Result<(LogicalPlan, Box<SessionState>), Fault> {
         let state = Box::new(self.session_state(context, account));
         self.within_planning_time(async move {
-            let statement = DfStatement::Statement(query.statement);
+            let mut tree = query.statement;
+            owlake_dialect::semantics::prepare(&mut tree)?;
+            let statement = DfStatement::Statement(tree);
             let mut plan = state.statement_to_plan(statement).await.map_err(fault_from)?;
             if let Some(values) = parameters {
                 let types = parameter_types(&plan, values.len())?;

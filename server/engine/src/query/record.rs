@@ -1,6 +1,6 @@
 //! One query's account from submission to its single end: receipt, ledger row, metrics, log line.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -59,9 +59,6 @@ struct Marks {
     queue: Duration,
     execution_from: Option<Instant>,
 }
-
-/// How far a query got, shared with those who only look.
-pub(crate) type SharedReceipt = Arc<Mutex<Option<Receipt>>>;
 
 impl QueryAccount {
     /// Opens the account; the ledger row exists when this returns.

@@ -439,5 +439,4 @@ const fn fraction_digits(unit: TimeUnit) -> i32 {
 }
 
 #[cfg(test)]
-#[path = "metadata_tests.rs"]
 mod tests;
