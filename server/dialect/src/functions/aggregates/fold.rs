@@ -1,0 +1,378 @@
+//! Aggregates that keep a number and a count per group: `sum`, `avg`, `count_if`, `geometric_mean`, bits.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int64Array};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
+use datafusion::common::ScalarValue;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
+
+use crate::functions::math::round_half_up;
+use crate::semantics::error::out_of_range;
+use crate::semantics::ty::Ty;
+
+/// Which fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::functions) enum Fold {
+    /// `sum`
+    Sum,
+    /// `avg`
+    Avg,
+    /// `count_if`
+    CountIf,
+    /// `geometric_mean`
+    GeometricMean,
+    /// `bitwise_and_agg`
+    BitAnd,
+    /// `bitwise_or_agg`
+    BitOr,
+}
+
+impl Fold {
+    /// Trino's name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Fold::Sum => "sum",
+            Fold::Avg => "avg",
+            Fold::CountIf => "count_if",
+            Fold::GeometricMean => "geometric_mean",
+            Fold::BitAnd => "bitwise_and_agg",
+            Fold::BitOr => "bitwise_or_agg",
+        }
+    }
+
+    /// Accepted forms, for messages.
+    pub(super) fn expected(self) -> &'static str {
+        match self {
+            Fold::Sum => "sum(bigint), sum(decimal(p,s)), sum(real), sum(double)",
+            Fold::Avg => "avg(bigint), avg(decimal(p,s)), avg(real), avg(double)",
+            Fold::CountIf => "count_if(boolean)",
+            Fold::GeometricMean => "geometric_mean(double)",
+            Fold::BitAnd => "bitwise_and_agg(bigint)",
+            Fold::BitOr => "bitwise_or_agg(bigint)",
+        }
+    }
+
+    /// The type the argument converts to.
+    pub(super) fn input(self, given: &DataType) -> Option<DataType> {
+        let ty = Ty::of_type(given);
+        match self {
+            Fold::Sum | Fold::Avg => match ty {
+                Ty::Decimal(p, s) => Some(DataType::Decimal128(p, s)),
+                Ty::Real => Some(DataType::Float32),
+                Ty::Double => Some(DataType::Float64),
+                t if t.is_integer() && self == Fold::Avg => Some(DataType::Float64),
+                t if t.is_integer() || t == Ty::Unknown => Some(DataType::Int64),
+                _ => None,
+            },
+            Fold::CountIf => matches!(ty, Ty::Boolean | Ty::Unknown).then_some(DataType::Boolean),
+            Fold::GeometricMean => (ty.is_numeric() || ty == Ty::Unknown).then_some(DataType::Float64),
+            Fold::BitAnd | Fold::BitOr => (ty.is_integer() || ty == Ty::Unknown).then_some(DataType::Int64),
+        }
+    }
+
+    /// The result type for a converted argument.
+    pub(super) fn output(self, input: &DataType) -> DataType {
+        match (self, input) {
+            (Fold::Sum, DataType::Decimal128(_, s)) => DataType::Decimal128(38, *s),
+            (Fold::CountIf, _) => DataType::Int64,
+            (Fold::Avg, DataType::Int64) => DataType::Float64,
+            (_, other) => other.clone(),
+        }
+    }
+
+    /// Types of the partial state: the number and the count.
+    pub(super) fn state_types(self, input: &DataType) -> Vec<DataType> {
+        let number = match input {
+            DataType::Float32 | DataType::Float64 => DataType::Float64,
+            DataType::Decimal128(_, s) => DataType::Decimal128(38, *s),
+            _ => DataType::Decimal128(38, 0),
+        };
+        vec![number, DataType::Int64]
+    }
+}
+
+/// Per-group numbers: exact ones as 128-bit integers, floats as doubles.
+#[derive(Debug)]
+enum Numbers {
+    Exact(Vec<i128>),
+    Float(Vec<f64>),
+}
+
+/// State of a fold, for many groups or (as plain accumulator) one.
+#[derive(Debug)]
+pub(super) struct Folded {
+    fold: Fold,
+    numbers: Numbers,
+    counts: Vec<i64>,
+    scale: i8,
+    returns: DataType,
+}
+
+impl Folded {
+    /// An empty state.
+    pub(super) fn new(fold: Fold, input: &DataType, returns: &DataType) -> Result<Self> {
+        let (numbers, scale) = match input {
+            DataType::Float32 | DataType::Float64 => (Numbers::Float(Vec::new()), 0),
+            DataType::Decimal128(_, s) => (Numbers::Exact(Vec::new()), *s),
+            DataType::Int64 | DataType::Boolean | DataType::Null => (Numbers::Exact(Vec::new()), 0),
+            other => return Err(DataFusionError::Internal(format!("{} of {other}", fold.name()))),
+        };
+        Ok(Self { fold, numbers, counts: Vec::new(), scale, returns: returns.clone() })
+    }
+
+    fn start(&self) -> i128 {
+        if self.fold == Fold::BitAnd { -1 } else { 0 }
+    }
+
+    fn resize(&mut self, groups: usize) {
+        if self.counts.len() >= groups {
+            return;
+        }
+        self.counts.resize(groups, 0);
+        let start = self.start();
+        match &mut self.numbers {
+            Numbers::Exact(v) => v.resize(groups, start),
+            Numbers::Float(v) => v.resize(groups, 0.0),
+        }
+    }
+
+    /// Adds (or, for sliding windows, takes away) `rows` of `values`; `group` maps a row to its group.
+    fn add(
+        &mut self,
+        values: &ArrayRef,
+        group: impl Fn(usize) -> usize,
+        filter: Option<&BooleanArray>,
+        sign: i8,
+    ) -> Result<()> {
+        let taken = |row: usize| values.is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+        let step = i64::from(sign);
+        if let DataType::Boolean = values.data_type() {
+            let a = values.as_boolean();
+            for row in (0..a.len()).filter(|r| taken(*r) && a.value(*r)) {
+                self.counts[group(row)] += step;
+            }
+            return Ok(());
+        }
+        match &mut self.numbers {
+            Numbers::Float(sums) => {
+                let wide = arrow::compute::cast(values, &DataType::Float64)?;
+                let a = wide.as_primitive::<Float64Type>();
+                let log = self.fold == Fold::GeometricMean;
+                for row in (0..a.len()).filter(|r| taken(*r)) {
+                    let g = group(row);
+                    let value = if log { a.value(row).ln() } else { a.value(row) };
+                    sums[g] += f64::from(sign) * value;
+                    self.counts[g] += step;
+                }
+            }
+            Numbers::Exact(sums) => {
+                let fold = self.fold;
+                let mut one = |row: usize, value: i128| -> Result<()> {
+                    let g = group(row);
+                    sums[g] = exact(fold, sums[g], value, sign)?;
+                    self.counts[g] += step;
+                    Ok(())
+                };
+                match values.data_type() {
+                    DataType::Decimal128(..) => {
+                        let a = values.as_primitive::<Decimal128Type>();
+                        (0..a.len()).filter(|r| taken(*r)).try_for_each(|r| one(r, a.value(r)))?;
+                    }
+                    DataType::Int64 => {
+                        let a = values.as_primitive::<Int64Type>();
+                        (0..a.len()).filter(|r| taken(*r)).try_for_each(|r| one(r, i128::from(a.value(r))))?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, states: &[ArrayRef], group: impl Fn(usize) -> usize) -> Result<()> {
+        let [numbers, counts] = states else {
+            return Err(DataFusionError::Internal(format!("{}: bad state", self.fold.name())));
+        };
+        let counts = counts.as_primitive::<Int64Type>();
+        for row in 0..counts.len() {
+            let g = group(row);
+            if counts.is_null(row) {
+                continue;
+            }
+            self.counts[g] += counts.value(row);
+            if numbers.is_null(row) {
+                continue;
+            }
+            match &mut self.numbers {
+                Numbers::Float(sums) => sums[g] += numbers.as_primitive::<Float64Type>().value(row),
+                Numbers::Exact(sums) => {
+                    sums[g] = exact(self.fold, sums[g], numbers.as_primitive::<Decimal128Type>().value(row), 1)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the groups to emit out of the state.
+    fn take(&mut self, emit: EmitTo) -> (Numbers, Vec<i64>) {
+        let counts = emit.take_needed(&mut self.counts);
+        let numbers = match &mut self.numbers {
+            Numbers::Exact(v) => Numbers::Exact(emit.take_needed(v)),
+            Numbers::Float(v) => Numbers::Float(emit.take_needed(v)),
+        };
+        (numbers, counts)
+    }
+
+    fn finish(&self, numbers: &Numbers, counts: &[i64]) -> Result<ArrayRef> {
+        if self.fold == Fold::CountIf {
+            return Ok(Arc::new(Int64Array::from(counts.to_vec())));
+        }
+        match numbers {
+            Numbers::Float(sums) => {
+                let values: Float64Array = sums
+                    .iter()
+                    .zip(counts)
+                    .map(|(sum, n)| {
+                        (*n > 0).then(|| match self.fold {
+                            Fold::Avg => sum / *n as f64,
+                            Fold::GeometricMean => (sum / *n as f64).exp(),
+                            _ => *sum,
+                        })
+                    })
+                    .collect();
+                Ok(arrow::compute::cast(&values, &self.returns)?)
+            }
+            Numbers::Exact(sums) => {
+                let pairs = sums.iter().zip(counts);
+                if matches!(self.returns, DataType::Decimal128(..)) {
+                    let average = self.fold == Fold::Avg;
+                    let values: Decimal128Array = pairs
+                        .map(|(sum, n)| (*n > 0).then(|| if average { round_half_up(*sum, i128::from(*n)) } else { *sum }))
+                        .collect();
+                    return Ok(Arc::new(values.with_data_type(self.returns.clone())));
+                }
+                let values = pairs
+                    .map(|(sum, n)| {
+                        if *n == 0 {
+                            return Ok(None);
+                        }
+                        i64::try_from(*sum).map(Some).map_err(|_| out_of_range(format!("bigint addition overflow: sum is {sum}")))
+                    })
+                    .collect::<Result<Int64Array>>()?;
+                Ok(arrow::compute::cast(&values, &self.returns)?)
+            }
+        }
+    }
+
+    fn partial(&self, numbers: Numbers, counts: Vec<i64>) -> Result<Vec<ArrayRef>> {
+        let numbers: ArrayRef = match numbers {
+            Numbers::Float(v) => Arc::new(Float64Array::from(v)),
+            Numbers::Exact(v) => Arc::new(Decimal128Array::from(v).with_precision_and_scale(38, self.scale)?),
+        };
+        Ok(vec![numbers, Arc::new(Int64Array::from(counts))])
+    }
+}
+
+/// One exact step; sums stay within 38 digits, as Trino's decimals do.
+fn exact(fold: Fold, sofar: i128, value: i128, sign: i8) -> Result<i128> {
+    match fold {
+        Fold::BitAnd => Ok(sofar & value),
+        Fold::BitOr => Ok(sofar | value),
+        _ => sofar
+            .checked_add(value * i128::from(sign))
+            .filter(|sum| sum.unsigned_abs() < 10_u128.pow(38))
+            .ok_or_else(|| out_of_range("Decimal overflow")),
+    }
+}
+
+impl GroupsAccumulator for Folded {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.resize(total_num_groups);
+        values.iter().try_for_each(|v| self.add(v, |row| group_indices[row], opt_filter, 1))
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let (numbers, counts) = self.take(emit_to);
+        self.finish(&numbers, &counts)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let (numbers, counts) = self.take(emit_to);
+        self.partial(numbers, counts)
+    }
+
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
+        self.resize(total_num_groups);
+        self.merge(values, |row| group_indices[row])
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let numbers = match self.numbers {
+            Numbers::Exact(_) => Numbers::Exact(Vec::new()),
+            Numbers::Float(_) => Numbers::Float(Vec::new()),
+        };
+        let mut single =
+            Self { fold: self.fold, numbers, counts: Vec::new(), scale: self.scale, returns: self.returns.clone() };
+        let rows = values.first().map_or(0, |v| v.len());
+        let groups: Vec<usize> = (0..rows).collect();
+        GroupsAccumulator::update_batch(&mut single, values, &groups, opt_filter, rows)?;
+        GroupsAccumulator::state(&mut single, EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        let numbers = match &self.numbers {
+            Numbers::Exact(v) => v.capacity() * size_of::<i128>(),
+            Numbers::Float(v) => v.capacity() * size_of::<f64>(),
+        };
+        size_of_val(self) + numbers + self.counts.capacity() * size_of::<i64>()
+    }
+}
+
+impl Accumulator for Folded {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.resize(1);
+        values.iter().try_for_each(|v| self.add(v, |_| 0, None, 1))
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.resize(1);
+        values.iter().try_for_each(|v| self.add(v, |_| 0, None, -1))
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        // Bits cannot be taken out again, and a float sum would keep what NaN or Infinity did to it.
+        matches!((self.fold, &self.numbers), (Fold::Sum | Fold::Avg | Fold::CountIf, Numbers::Exact(_)))
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.resize(1);
+        ScalarValue::try_from_array(&self.finish(&self.numbers, &self.counts)?, 0)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.resize(1);
+        let numbers = match &self.numbers {
+            Numbers::Exact(v) => Numbers::Exact(v.clone()),
+            Numbers::Float(v) => Numbers::Float(v.clone()),
+        };
+        let arrays = self.partial(numbers, self.counts.clone())?;
+        arrays.iter().map(|a| ScalarValue::try_from_array(a, 0)).collect()
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.resize(1);
+        self.merge(states, |_| 0)
+    }
+
+    fn size(&self) -> usize {
+        GroupsAccumulator::size(self)
+    }
+}

@@ -1,0 +1,70 @@
+//! `greatest`, `least`, `if`, `typeof`, `concat` of text: functions of any type.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, make_comparator};
+use arrow::compute::SortOptions;
+use arrow::compute::kernels::zip::zip;
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use datafusion::error::Result;
+
+use super::call::Call;
+use super::signature::Param::{Any, Bool, Common};
+use super::signature::{Returns, generic, over, variadic};
+use super::udf::{Spec, spec};
+use crate::semantics::error::{not_supported, type_mismatch};
+use crate::semantics::ty::{Ty, display};
+
+pub(super) static SPECS: &[Spec] = &[
+    spec("greatest", &[], &[variadic(&[Common], Returns::Same(0), |c| extreme(c, Ordering::Greater))]),
+    spec("least", &[], &[variadic(&[Common], Returns::Same(0), |c| extreme(c, Ordering::Less))]),
+    // The semantic pass turns `if` into CASE, which evaluates one branch only; this body is its meaning.
+    spec("if", &[], &[
+        generic(&[Bool, Common, Common], Returns::Same(1), choose),
+        generic(&[Bool, Any], Returns::Same(1), choose),
+    ]),
+    spec("typeof", &[], &[over(&[Any], &DataType::Utf8, |c| {
+        let name = c.fields.first().map(|f| display(f)).unwrap_or_default();
+        c.build_text(|_| Ok(Some(name.clone().into())))
+    })]),
+];
+
+fn has_nan(array: &ArrayRef) -> bool {
+    match array.data_type() {
+        DataType::Float64 => array.as_primitive::<Float64Type>().iter().flatten().any(f64::is_nan),
+        DataType::Float32 => array.as_primitive::<Float32Type>().iter().flatten().any(f32::is_nan),
+        _ => false,
+    }
+}
+
+/// NULL if any argument is; NaN is refused because releases of Trino differ on it.
+fn extreme(c: &Call, wanted: Ordering) -> Result<ArrayRef> {
+    let ty = Ty::of_type(&c.returns);
+    if ty.is_nested() || matches!(ty, Ty::Json | Ty::Interval | Ty::Other) {
+        return Err(type_mismatch(format!("Type {ty} is not orderable for function {}", c.name)));
+    }
+    let mut best = c.full(0)?;
+    for i in 0..c.len() {
+        if has_nan(c.any(i)?.array()) {
+            return Err(not_supported(&format!("{} of NaN", c.name), "greatest-and-least"));
+        }
+    }
+    for i in 1..c.len() {
+        let next = c.full(i)?;
+        let order = make_comparator(&next, &best, SortOptions::default())?;
+        let take_next: BooleanArray = (0..c.rows)
+            .map(|row| Some(best.is_valid(row) && (next.is_null(row) || order(row, row) == wanted)))
+            .collect();
+        best = zip(&take_next, &next, &best)?;
+    }
+    Ok(best)
+}
+
+fn choose(c: &Call) -> Result<ArrayRef> {
+    let test = c.boolean(0)?;
+    let test: BooleanArray = (0..c.rows).map(|r| Some(test.get(r).unwrap_or(false))).collect();
+    let then = c.full(1)?;
+    let otherwise = if c.len() == 3 { c.full(2)? } else { arrow::array::new_null_array(then.data_type(), c.rows) };
+    Ok(zip(&test, &Arc::clone(&then), &otherwise)?)
+}

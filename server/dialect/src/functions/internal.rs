@@ -1,0 +1,61 @@
+//! Functions that only the semantic pass calls: operators, subscripts, IEEE comparisons. No SQL text can name them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, Operator, ScalarUDF};
+
+use super::udf::udf;
+
+static FUNCTIONS: LazyLock<HashMap<&'static str, Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let hidden = super::math::OPERATORS.iter().chain(super::floats::SPECS).chain(super::arrays::SUBSCRIPTS);
+    super::specs().chain(hidden).map(|spec| (spec.name, udf(spec))).collect()
+});
+
+/// A call of a function of ours by name.
+///
+/// The names are constants of this crate; an unknown one becomes a call that fails when planned.
+pub(crate) fn call(name: &'static str, args: Vec<Expr>) -> Expr {
+    match FUNCTIONS.get(name) {
+        Some(function) => Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args)),
+        None => Expr::Column(datafusion::common::Column::from_name(name)),
+    }
+}
+
+/// Integer or decimal arithmetic with range checks.
+pub(crate) fn operator(op: Operator, left: Expr, right: Expr) -> Result<Expr> {
+    let name = match op {
+        Operator::Plus => "$add",
+        Operator::Minus => "$subtract",
+        Operator::Multiply => "$multiply",
+        Operator::Divide => "$divide",
+        Operator::Modulo => "mod",
+        other => return Err(DataFusionError::Internal(format!("{other} is not arithmetic"))),
+    };
+    Ok(call(name, vec![left, right]))
+}
+
+/// Comparisons of `real` and `double` by IEEE.
+pub(crate) mod float_comparison {
+    use datafusion::logical_expr::{Expr, Operator};
+
+    /// The comparison as a function.
+    pub(crate) fn call(op: Operator, left: Expr, right: Expr) -> Expr {
+        let (name, left, right) = match op {
+            Operator::Eq => ("$float_eq", left, right),
+            Operator::NotEq => ("$float_ne", left, right),
+            Operator::Lt => ("$float_lt", left, right),
+            Operator::LtEq => ("$float_le", left, right),
+            Operator::Gt => ("$float_lt", right, left),
+            _ => ("$float_le", right, left),
+        };
+        super::call(name, vec![left, right])
+    }
+
+    /// One NaN and one zero: what total order can compare as IS DISTINCT FROM does.
+    pub(crate) fn normal(value: Expr) -> Expr {
+        super::call("$float_normal", vec![value])
+    }
+}

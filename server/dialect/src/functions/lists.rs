@@ -1,0 +1,89 @@
+//! How functions build arrays: of text, or by copying element ranges out of their arguments.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ListArray, ListBuilder, MutableArrayData, StringBuilder, make_array};
+use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field};
+use datafusion::error::Result;
+
+use super::call::Call;
+use super::signature::list_of;
+use crate::semantics::error::out_of_range;
+
+/// `array(varchar)`.
+pub(super) fn text_list_type(_: &[DataType]) -> Result<DataType> {
+    Ok(list_of(DataType::Utf8))
+}
+
+/// Builds `array(varchar)` values.
+pub(super) fn build_text_lists<'v>(
+    c: &Call,
+    mut value: impl FnMut(usize) -> Result<Option<Vec<Option<Cow<'v, str>>>>>,
+) -> Result<ArrayRef> {
+    let mut out = ListBuilder::new(StringBuilder::new());
+    let mut total = 0;
+    for row in 0..c.rows {
+        let Some(parts) = value(row)? else {
+            out.append(false);
+            continue;
+        };
+        total = c.grow(total, parts.iter().map(|p| p.as_ref().map_or(0, |p| p.len()) + 4).sum())?;
+        for part in parts {
+            out.values().append_option(part);
+        }
+        out.append(true);
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+/// Where an element of a new array comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pick {
+    /// Elements `start..end` of source `.0`.
+    Range(usize, usize, usize),
+    /// A NULL.
+    Null,
+}
+
+/// Builds arrays by copying elements from `sources` (all of one type).
+pub(super) fn build_lists(
+    c: &Call,
+    sources: &[ArrayRef],
+    mut row_picks: impl FnMut(usize, &mut Vec<Pick>) -> Result<bool>,
+) -> Result<ArrayRef> {
+    let data: Vec<_> = sources.iter().map(|s| s.to_data()).collect();
+    let mut values = MutableArrayData::new(data.iter().collect(), true, c.rows);
+    let width = sources
+        .iter()
+        .map(|s| if s.is_empty() { 1 } else { (s.get_array_memory_size() / s.len()).max(1) })
+        .max()
+        .unwrap_or(1);
+    let mut offsets: Vec<i32> = Vec::with_capacity(c.rows + 1);
+    let mut valid = Vec::with_capacity(c.rows);
+    let mut picks = Vec::new();
+    let (mut end, mut total) = (0_usize, 0_usize);
+    offsets.push(0);
+    for row in 0..c.rows {
+        picks.clear();
+        let present = row_picks(row, &mut picks)?;
+        valid.push(present);
+        if present {
+            let count: usize = picks.iter().map(|p| if let Pick::Range(_, a, b) = p { b - a } else { 1 }).sum();
+            total = c.grow(total, count.saturating_mul(width.min(64)))?;
+            for pick in &picks {
+                match *pick {
+                    Pick::Range(source, from, to) => values.try_extend(source, from, to)?,
+                    Pick::Null => values.try_extend_nulls(1)?,
+                }
+            }
+            end += count;
+        }
+        offsets.push(i32::try_from(end).map_err(|_| out_of_range(format!("{}: too many array elements", c.name)))?);
+    }
+    let values = make_array(values.freeze());
+    let field = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+    Ok(Arc::new(ListArray::try_new(field, offsets, values, Some(NullBuffer::from(valid)))?))
+}

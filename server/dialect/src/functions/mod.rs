@@ -1,0 +1,93 @@
+//! The Trino function library: an allow-list of names, each answering as Trino does.
+//!
+//! A stock DataFusion function is in it only where it equals Trino's for all inputs; names that Athena has and
+//! this list has not are in [`FunctionSet::refused`].
+
+mod aggregates;
+mod arrays;
+mod call;
+mod conditional;
+mod date_pattern;
+mod datetime;
+mod encoding;
+mod floats;
+pub(crate) mod internal;
+mod json;
+mod json_text;
+mod lists;
+mod math;
+mod operators;
+mod planner;
+mod refused;
+mod regex;
+pub(crate) mod signature;
+mod stock;
+mod strings;
+mod udf;
+mod url;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+pub use planner::expr_planners;
+
+pub(crate) use json::json_to_text;
+pub(crate) use math::{STRICT, pow10, round_half_up};
+
+/// Everything a session may call.
+#[derive(Debug, Clone)]
+pub struct FunctionSet {
+    /// Functions of one row.
+    pub scalar: Vec<Arc<ScalarUDF>>,
+    /// Functions of a group.
+    pub aggregate: Vec<Arc<AggregateUDF>>,
+    /// Functions of a window.
+    pub window: Vec<Arc<WindowUDF>>,
+    /// Names Athena has and this server refuses, with the reason.
+    pub refused: &'static [(&'static str, &'static str)],
+}
+
+impl FunctionSet {
+    /// All callable names in lower case, aliases included, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let scalar = self.scalar.iter().flat_map(|f| std::iter::once(f.name().to_owned()).chain(f.aliases().iter().cloned()));
+        let aggregate =
+            self.aggregate.iter().flat_map(|f| std::iter::once(f.name().to_owned()).chain(f.aliases().iter().cloned()));
+        let window =
+            self.window.iter().flat_map(|f| std::iter::once(f.name().to_owned()).chain(f.aliases().iter().cloned()));
+        let mut names: Vec<_> = scalar.chain(aggregate).chain(window).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// The function library. Cheap enough to build once per session, meant to be built once per process.
+pub fn function_set() -> FunctionSet {
+    FunctionSet {
+        scalar: specs().map(udf::udf).chain(stock::scalar()).collect(),
+        aggregate: stock::aggregate().into_iter().chain(aggregates::all()).collect(),
+        window: stock::window(),
+        refused: refused::REFUSED,
+    }
+}
+
+/// Our own functions that SQL text can name.
+fn specs() -> impl Iterator<Item = &'static udf::Spec> {
+    [
+        strings::SPECS,
+        math::SPECS,
+        math::DOUBLES,
+        math::MODULUS,
+        conditional::SPECS,
+        arrays::SPECS,
+        datetime::SPECS,
+        json::SPECS,
+        encoding::SPECS,
+        regex::SPECS,
+        url::SPECS,
+    ]
+    .into_iter()
+    .flatten()
+}

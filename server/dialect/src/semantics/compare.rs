@@ -1,0 +1,132 @@
+//! Comparisons: which types may meet, and IEEE rules for `real` and `double`.
+//!
+//! Arrow compares floats by total order (NaN equals NaN and is greatest, -0 is below 0); Trino follows IEEE.
+
+use arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, lit};
+
+use super::error::{not_supported, type_mismatch};
+use super::ty::{Ty, common_type};
+use crate::functions::internal::float_comparison;
+
+/// The Trino type of an expression.
+pub(super) fn ty(expr: &Expr, schema: &DFSchema) -> Result<Ty> {
+    Ok(Ty::of_field(expr.to_field(schema)?.1.as_ref()))
+}
+
+/// Whether the expression is, or is inside an alias or cast of, a parameter whose type is not known yet.
+pub(super) fn is_parameter(expr: &Expr) -> bool {
+    match expr {
+        Expr::Placeholder(_) => true,
+        Expr::Alias(alias) => is_parameter(&alias.expr),
+        _ => false,
+    }
+}
+
+/// The common Arrow type of two operands, or `TYPE_MISMATCH`.
+pub(super) fn require_common(left: &Expr, right: &Expr, schema: &DFSchema, op: &str) -> Result<Option<DataType>> {
+    if is_parameter(left) || is_parameter(right) {
+        return Ok(None);
+    }
+    let (lf, rf) = (left.to_field(schema)?.1, right.to_field(schema)?.1);
+    let (l, r) = (Ty::of_field(&lf), Ty::of_field(&rf));
+    let common = if (l == Ty::Json) == (r == Ty::Json) || l == Ty::Unknown || r == Ty::Unknown {
+        common_type(lf.data_type(), rf.data_type())
+    } else {
+        None
+    };
+    let Some(common) = common else {
+        return Err(type_mismatch(format!("Cannot apply operator: {l} {op} {r}")));
+    };
+    if l.is_nested() || r.is_nested() {
+        return Err(not_supported(&format!("comparing values of type {l}"), "comparing-arrays-maps-and-rows"));
+    }
+    if l == Ty::Json || r == Ty::Json {
+        return Err(not_supported("comparing json values", "json"));
+    }
+    Ok(Some(common))
+}
+
+/// A comparison with both sides checked, in the common type, floats by IEEE.
+pub(super) fn comparison(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
+    let BinaryExpr { left, op, right } = binary;
+    let Some(common) = require_common(&left, &right, schema, &op.to_string())? else {
+        return Ok(Expr::BinaryExpr(BinaryExpr::new(left, op, right)));
+    };
+    if !matches!(common, DataType::Float32 | DataType::Float64) {
+        let (left, right) = (constant_to(*left, &common), constant_to(*right, &common));
+        return Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))));
+    }
+    let (left, right) = (to_type(*left, &common, schema)?, to_type(*right, &common, schema)?);
+    Ok(float(left, op, right))
+}
+
+/// Puts a cast around an expression of another type.
+pub(super) fn to_type(expr: Expr, to: &DataType, schema: &DFSchema) -> Result<Expr> {
+    if expr.get_type(schema)? == *to {
+        return Ok(expr);
+    }
+    // Constants fold here so that pruning still sees a plain literal.
+    if let Expr::Literal(value, metadata) = &expr
+        && let Ok(value) = value.cast_to(to)
+    {
+        return Ok(Expr::Literal(value, metadata.clone()));
+    }
+    Ok(Expr::Cast(Cast::new(Box::new(expr), to.clone())))
+}
+
+/// A constant in the common type, so that the column beside it needs no cast and pruning sees through.
+pub(super) fn constant_to(expr: Expr, to: &DataType) -> Expr {
+    match expr {
+        Expr::Literal(value, metadata) if value.data_type() != *to && !value.is_null() => match value.cast_to(to) {
+            Ok(converted) => Expr::Literal(converted, metadata),
+            Err(_) => Expr::Literal(value, metadata),
+        },
+        other => other,
+    }
+}
+
+/// A finite, non-zero float constant, for which total order and IEEE agree but for NaN on the other side.
+fn plain_constant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(ScalarValue::Float64(Some(v)), _) => v.is_finite() && *v != 0.0,
+        Expr::Literal(ScalarValue::Float32(Some(v)), _) => v.is_finite() && *v != 0.0,
+        _ => false,
+    }
+}
+
+fn float(left: Expr, op: Operator, right: Expr) -> Expr {
+    let flipped = match op {
+        Operator::Lt => Operator::Gt,
+        Operator::LtEq => Operator::GtEq,
+        Operator::Gt => Operator::Lt,
+        Operator::GtEq => Operator::LtEq,
+        other => other,
+    };
+    if plain_constant(&left) && !plain_constant(&right) {
+        return float(right, flipped, left);
+    }
+    let plain = |l: Expr, r: Expr| Expr::BinaryExpr(BinaryExpr::new(Box::new(l), op, Box::new(r)));
+    if plain_constant(&right) {
+        return match op {
+            // Only NaN differs here, and NaN neither equals nor is below a finite constant in total order
+            // (NaN values carry a positive sign after Trino's and Arrow's arithmetic).
+            Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq => plain(left, right),
+            Operator::Gt | Operator::GtEq => {
+                // `x <= max` is false for NaN alone: keeps row-group pruning on `x`.
+                let top = match &right {
+                    Expr::Literal(ScalarValue::Float32(_), _) => lit(f32::INFINITY),
+                    _ => lit(f64::INFINITY),
+                };
+                plain(left.clone(), right).and(left.lt_eq(top))
+            }
+            _ => plain(left, right),
+        };
+    }
+    if matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) {
+        return plain(float_comparison::normal(left), float_comparison::normal(right));
+    }
+    float_comparison::call(op, left, right)
+}

@@ -1,0 +1,350 @@
+//! One expression, bottom up: literals, operators, conditions, casts and calls get Trino's types and meaning.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr::{AggregateFunctionParams, InList, Like, ScalarFunction};
+use datafusion::logical_expr::{
+    Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Operator, TryCast, WindowFunctionDefinition, lit,
+};
+
+use super::compare::{comparison, is_parameter, require_common, to_type, ty};
+use super::error::{bad_argument, not_supported, out_of_range, type_mismatch};
+use super::ty::{Ty, common_type};
+use super::{arithmetic, cast};
+use crate::functions::internal;
+
+/// Rewrites an expression over `schema`.
+pub(super) fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    expr.transform_up(|e| rewrite_one(e, schema).map(Transformed::yes)).map(|done| done.data)
+}
+
+fn rewrite_one(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    match expr {
+        Expr::Literal(value, metadata) => literal(value).map(|v| Expr::Literal(v, metadata)),
+        Expr::Column(_) => column(expr, schema),
+        Expr::BinaryExpr(binary) => operator(binary, schema),
+        Expr::Not(inner) => {
+            require_boolean(&inner, schema, "NOT")?;
+            Ok(Expr::Not(inner))
+        }
+        Expr::Negative(inner) => arithmetic::negative(*inner, schema),
+        Expr::Between(between) => between_to_comparisons(between, schema),
+        Expr::InList(list) => in_list(list, schema),
+        Expr::InSubquery(q) => {
+            if let Some(field) = q.subquery.subquery.schema().fields().first() {
+                require_types(&ty(&q.expr, schema)?, &Ty::of_field(field), "IN")?;
+            }
+            Ok(Expr::InSubquery(q))
+        }
+        Expr::SetComparison(q) => {
+            if let Some(field) = q.subquery.subquery.schema().fields().first() {
+                require_types(&ty(&q.expr, schema)?, &Ty::of_field(field), "comparison")?;
+            }
+            Ok(Expr::SetComparison(q))
+        }
+        Expr::Like(like) => like_pattern(like, schema),
+        Expr::SimilarTo(_) => Err(not_supported("SIMILAR TO", "syntax")),
+        Expr::Case(case) => case_types(case, schema),
+        Expr::Cast(Cast { expr, field }) => cast::cast(*expr, field, false, schema),
+        Expr::TryCast(TryCast { expr, field }) => cast::cast(*expr, field, true, schema),
+        Expr::ScalarFunction(call) => scalar_call(call, schema),
+        Expr::AggregateFunction(mut call) => {
+            call.params = aggregate_params(call.func.name(), call.params, schema)?;
+            Ok(Expr::AggregateFunction(call))
+        }
+        Expr::WindowFunction(call) => window_call(*call, schema),
+        other => Ok(other),
+    }
+}
+
+/// Whole numbers are `integer` when they fit, as in Trino; the planner makes all of them 64 bits wide.
+fn literal(value: ScalarValue) -> Result<ScalarValue> {
+    Ok(match value {
+        ScalarValue::Int64(Some(v)) => i32::try_from(v).map_or(ScalarValue::Int64(Some(v)), |v| ScalarValue::Int32(Some(v))),
+        ScalarValue::UInt64(Some(v)) => return Err(out_of_range(format!("Invalid numeric literal: {v}"))),
+        ScalarValue::Decimal256(..) => return Err(out_of_range("decimal literals have at most 38 digits")),
+        other => other,
+    })
+}
+
+/// Window functions count in unsigned numbers; Trino in `bigint`.
+fn column(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(match expr.get_type(schema)? {
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => {
+            Expr::Cast(Cast::new(Box::new(expr), DataType::Int64))
+        }
+        _ => expr,
+    })
+}
+
+fn operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
+    let op = binary.op;
+    match op {
+        Operator::Eq
+        | Operator::NotEq
+        | Operator::Lt
+        | Operator::LtEq
+        | Operator::Gt
+        | Operator::GtEq
+        | Operator::IsDistinctFrom
+        | Operator::IsNotDistinctFrom => comparison(binary, schema),
+        Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
+            arithmetic::binary(binary, schema)
+        }
+        Operator::And | Operator::Or => {
+            require_boolean(&binary.left, schema, &op.to_string())?;
+            require_boolean(&binary.right, schema, &op.to_string())?;
+            Ok(Expr::BinaryExpr(binary))
+        }
+        Operator::StringConcat => {
+            for side in [&binary.left, &binary.right] {
+                let found = ty(side, schema)?;
+                if !matches!(found, Ty::Varchar | Ty::Unknown) && !is_parameter(side) {
+                    return Err(type_mismatch(format!("Unexpected parameters ({found}) for function concat (||)")));
+                }
+            }
+            Ok(internal::call("concat", vec![*binary.left, *binary.right]))
+        }
+        other => Err(DataFusionError::SQL(
+            Box::new(datafusion::sql::sqlparser::parser::ParserError::ParserError(format!(
+                "mismatched input '{other}'"
+            ))),
+            None,
+        )),
+    }
+}
+
+fn require_boolean(expr: &Expr, schema: &DFSchema, place: &str) -> Result<()> {
+    match ty(expr, schema)? {
+        Ty::Boolean | Ty::Unknown => Ok(()),
+        _ if is_parameter(expr) => Ok(()),
+        other => Err(type_mismatch(format!("Operand of {place} must evaluate to a boolean (actual: {other})"))),
+    }
+}
+
+fn require_types(left: &Ty, right: &Ty, place: &str) -> Result<()> {
+    let same = left == right || (left.is_numeric() && right.is_numeric());
+    let temporal = |t: &Ty| matches!(t, Ty::Date | Ty::Timestamp(_) | Ty::TimestampTz);
+    if same || *left == Ty::Unknown || *right == Ty::Unknown || (temporal(left) && temporal(right)) {
+        return Ok(());
+    }
+    Err(type_mismatch(format!("value and result of subquery must be of the same type for {place} expression: {left} vs {right}")))
+}
+
+/// `a BETWEEN b AND c` is `a >= b AND a <= c`; kept whole where total order and IEEE agree.
+fn between_to_comparisons(between: Between, schema: &DFSchema) -> Result<Expr> {
+    let low = require_common(&between.expr, &between.low, schema, "BETWEEN")?;
+    let high = require_common(&between.expr, &between.high, schema, "BETWEEN")?;
+    let is_float = |t: &Option<DataType>| matches!(t, Some(DataType::Float32 | DataType::Float64));
+    if !is_float(&low) && !is_float(&high) {
+        return Ok(Expr::Between(between));
+    }
+    let compare = |op, right: Box<Expr>| comparison(BinaryExpr::new(between.expr.clone(), op, right), schema);
+    let both = compare(Operator::GtEq, between.low)?.and(compare(Operator::LtEq, between.high)?);
+    Ok(if between.negated { Expr::Not(Box::new(both)) } else { both })
+}
+
+fn in_list(list: InList, schema: &DFSchema) -> Result<Expr> {
+    let mut floats = false;
+    for item in &list.list {
+        let common = require_common(&list.expr, item, schema, "IN")?;
+        floats |= matches!(common, Some(DataType::Float32 | DataType::Float64));
+    }
+    if !floats {
+        return Ok(Expr::InList(list));
+    }
+    // Few floats are ever listed; the expanded form follows IEEE.
+    let mut any: Option<Expr> = None;
+    for item in list.list {
+        let one = comparison(BinaryExpr::new(list.expr.clone(), Operator::Eq, Box::new(item)), schema)?;
+        any = Some(match any {
+            None => one,
+            Some(sofar) => sofar.or(one),
+        });
+    }
+    let any = any.unwrap_or_else(|| lit(false));
+    Ok(if list.negated { Expr::Not(Box::new(any)) } else { any })
+}
+
+/// Trino's LIKE has no escape character unless one is given; Arrow's always takes the backslash.
+fn like_pattern(mut like: Like, schema: &DFSchema) -> Result<Expr> {
+    if like.case_insensitive {
+        return Err(not_supported("ILIKE", "syntax"));
+    }
+    for side in [&like.expr, &like.pattern] {
+        let found = ty(side, schema)?;
+        if !matches!(found, Ty::Varchar | Ty::Unknown) && !is_parameter(side) {
+            return Err(type_mismatch(format!("Left side and pattern of LIKE must be varchar (actual: {found})")));
+        }
+    }
+    let escape = like.escape_char.take();
+    *like.pattern = match (*like.pattern, escape) {
+        (Expr::Literal(value, metadata), escape) => match value.try_as_str().flatten() {
+            None => Expr::Literal(value, metadata),
+            Some(text) => lit(arrow_pattern(text, escape)?),
+        },
+        (pattern, None) => internal::call("replace", vec![pattern, lit("\\"), lit("\\\\")]),
+        (_, Some(_)) => return Err(not_supported("LIKE with ESCAPE and a pattern that is not a literal", "like")),
+    };
+    Ok(Expr::Like(like))
+}
+
+fn arrow_pattern(pattern: &str, escape: Option<char>) -> Result<String> {
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut chars = pattern.chars();
+    while let Some(ch) = chars.next() {
+        if Some(ch) == escape {
+            let next = chars.next().filter(|n| matches!(n, '%' | '_') || Some(*n) == escape);
+            let Some(next) = next else {
+                return Err(bad_argument("Escape character must be followed by '%', '_' or the escape character itself"));
+            };
+            if matches!(next, '%' | '_' | '\\') {
+                out.push('\\');
+            }
+            out.push(next);
+        } else {
+            if ch == '\\' {
+                out.push('\\');
+            }
+            out.push(ch);
+        }
+    }
+    Ok(out)
+}
+
+/// Conditions are boolean, the operand meets every WHEN, results take their common type.
+fn case_types(mut case: Case, schema: &DFSchema) -> Result<Expr> {
+    let operand = case.expr.take();
+    for (when, _) in &mut case.when_then_expr {
+        match &operand {
+            None => require_boolean(when, schema, "CASE WHEN")?,
+            // As a condition of its own the comparison gets the rules of `=`.
+            Some(operand) => {
+                let equal = BinaryExpr::new(operand.clone(), Operator::Eq, when.clone());
+                **when = comparison(equal, schema)?;
+            }
+        }
+    }
+    let results: Vec<&Expr> =
+        case.when_then_expr.iter().map(|(_, then)| then.as_ref()).chain(case.else_expr.as_deref()).collect();
+    let Some(common) = common_of(&results, schema, "CASE")? else { return Ok(Expr::Case(case)) };
+    for (_, then) in &mut case.when_then_expr {
+        **then = to_type(std::mem::take(then), &common, schema)?;
+    }
+    if let Some(otherwise) = &mut case.else_expr {
+        **otherwise = to_type(std::mem::take(otherwise), &common, schema)?;
+    }
+    Ok(Expr::Case(case))
+}
+
+/// Common type of alternatives, `None` when a parameter leaves it open.
+fn common_of(alternatives: &[&Expr], schema: &DFSchema, place: &str) -> Result<Option<DataType>> {
+    let mut common = DataType::Null;
+    for expr in alternatives {
+        if is_parameter(expr) {
+            return Ok(None);
+        }
+        let field = expr.to_field(schema)?.1;
+        if Ty::of_field(&field) == Ty::Json {
+            return Err(not_supported(&format!("json in {place}"), "json"));
+        }
+        common = common_type(&common, field.data_type()).ok_or_else(|| {
+            let (a, b) = (Ty::of_type(&common), Ty::of_field(&field));
+            type_mismatch(format!("All {place} results must be the same type or coercible to a common type. Cannot find common type between {a} and {b}"))
+        })?;
+    }
+    Ok(Some(common))
+}
+
+fn scalar_call(mut call: ScalarFunction, schema: &DFSchema) -> Result<Expr> {
+    match call.func.name() {
+        "if" => {
+            let mut args = call.args.into_iter();
+            let (Some(when), Some(then)) = (args.next(), args.next()) else {
+                return Err(type_mismatch("Invalid number of arguments for 'if' function"));
+            };
+            let case = Case::new(None, vec![(Box::new(when), Box::new(then))], args.next().map(Box::new));
+            case_types(case, schema)
+        }
+        "coalesce" | "make_array" | "nullif" => {
+            let name = if call.func.name() == "make_array" { "ARRAY" } else { call.func.name() }.to_owned();
+            let args: Vec<&Expr> = call.args.iter().collect();
+            if let Some(common) = common_of(&args, schema, &name)?
+                && name != "nullif"
+            {
+                call.args = call.args.into_iter().map(|a| to_type(a, &common, schema)).collect::<Result<_>>()?;
+            }
+            Ok(Expr::ScalarFunction(call))
+        }
+        "now" => Ok(Expr::Cast(Cast::new(
+            Box::new(Expr::ScalarFunction(call)),
+            DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+        ))),
+        "date" => match call.args.as_slice() {
+            [_] => {
+                let to = std::sync::Arc::new(arrow::datatypes::Field::new("", DataType::Date32, true));
+                cast::cast(call.args.remove(0), to, false, schema)
+            }
+            _ => Err(type_mismatch("Unexpected parameters for function date. Expected: date(varchar), date(timestamp)")),
+        },
+        _ => Ok(Expr::ScalarFunction(call)),
+    }
+}
+
+fn aggregate_params(
+    name: &str,
+    mut params: AggregateFunctionParams,
+    schema: &DFSchema,
+) -> Result<AggregateFunctionParams> {
+    if let Some(filter) = &params.filter {
+        require_boolean(filter, schema, "FILTER")?;
+    }
+    check_aggregate_args(name, &mut params.args, schema)?;
+    Ok(params)
+}
+
+fn check_aggregate_args(name: &str, args: &mut [Expr], schema: &DFSchema) -> Result<()> {
+    for arg in args.iter_mut() {
+        let found = ty(arg, schema)?;
+        if found == Ty::Json && name != "count" {
+            return Err(not_supported(&format!("{name} of json"), "json"));
+        }
+        if matches!(name, "min" | "max") && matches!(found, Ty::Map | Ty::Array | Ty::Row | Ty::Interval) {
+            return Err(not_supported(&format!("{name} of {found}"), "comparing-arrays-maps-and-rows"));
+        }
+        let numbers_only = matches!(
+            name,
+            "stddev" | "stddev_pop" | "var" | "var_pop" | "corr" | "covar_samp" | "covar_pop" | "regr_slope" | "regr_intercept"
+        );
+        if numbers_only && !(found.is_numeric() || found == Ty::Unknown) {
+            return Err(type_mismatch(format!("Unexpected parameters ({found}) for function {name}. Expected: {name}(double)")));
+        }
+        // DataFusion's own statistics functions take 64-bit numbers as they are and doubles.
+        if numbers_only && found != Ty::Double {
+            *arg = to_type(std::mem::take(arg), &DataType::Float64, schema)?;
+        }
+    }
+    Ok(())
+}
+
+fn window_call(mut call: datafusion::logical_expr::expr::WindowFunction, schema: &DFSchema) -> Result<Expr> {
+    let name = call.fun.name().to_owned();
+    if let Some(filter) = &call.params.filter {
+        require_boolean(filter, schema, "FILTER")?;
+    }
+    match &call.fun {
+        WindowFunctionDefinition::AggregateUDF(_) => check_aggregate_args(&name, &mut call.params.args, schema)?,
+        // Offsets and counts of DataFusion's own window functions are 64 bits wide.
+        WindowFunctionDefinition::WindowUDF(_) => {
+            let from = usize::from(name != "ntile");
+            for arg in call.params.args.iter_mut().skip(from) {
+                if let Expr::Literal(ScalarValue::Int32(Some(v)), metadata) = arg {
+                    *arg = Expr::Literal(ScalarValue::Int64(Some(i64::from(*v))), metadata.take());
+                }
+            }
+        }
+    }
+    Ok(Expr::WindowFunction(Box::new(call)))
+}

@@ -1,0 +1,181 @@
+//! The walk over a logical plan: every expression of every node, subqueries included, then the node's own rules.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, Union, Values};
+use owlake_fault::{Code, Fault};
+
+use super::compare::require_common;
+use super::error::type_mismatch;
+use super::expression::rewrite;
+use super::faults::fault_from_datafusion;
+use super::ty::Ty;
+
+/// Gives a plan Trino's meaning, or refuses it.
+///
+/// Takes the plan of `statement_to_plan`, before any analyzer or optimizer rule; running it twice is not allowed.
+///
+/// # Errors
+/// `TYPE_MISMATCH`, `NOT_SUPPORTED` and the other codes of semantic errors.
+pub fn apply(plan: LogicalPlan) -> Result<LogicalPlan, Fault> {
+    plan.transform_up_with_subqueries(|node| node_semantics(node).map(Transformed::yes))
+        .map(|done| done.data)
+        .map_err(|error| fault_from_datafusion(&error).unwrap_or_else(|| internal(error)))
+}
+
+fn internal(error: datafusion::error::DataFusionError) -> Fault {
+    Fault::new(Code::GenericInternalError, "The query could not be analyzed").with_source(error)
+}
+
+fn node_semantics(node: LogicalPlan) -> Result<LogicalPlan> {
+    match node {
+        // Bounds of LIMIT are DataFusion's own literals; leaves have no expressions of the query.
+        LogicalPlan::Limit(_) | LogicalPlan::TableScan(_) | LogicalPlan::EmptyRelation(_) => node.recompute_schema(),
+        LogicalPlan::Values(values) => values_semantics(values),
+        LogicalPlan::Union(union) => union_semantics(union),
+        other => {
+            let schema = merge_schema(&other.inputs());
+            let names = NamePreserver::new(&other);
+            let rewritten = other
+                .map_expressions(|expr| {
+                    let name = names.save(&expr);
+                    Ok(Transformed::yes(name.restore(rewrite(expr, &schema)?)))
+                })?
+                .data;
+            check_node(&rewritten, &schema)?;
+            rewritten.recompute_schema()
+        }
+    }
+}
+
+fn check_node(node: &LogicalPlan, schema: &DFSchema) -> Result<()> {
+    match node {
+        LogicalPlan::Filter(filter) => require_boolean(&filter.predicate, schema, "WHERE or HAVING clause"),
+        LogicalPlan::Join(join) => {
+            for (left, right) in &join.on {
+                require_common(left, right, schema, "=")?;
+            }
+            join.filter.as_ref().map_or(Ok(()), |on| require_boolean(on, schema, "JOIN ON clause"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn require_boolean(expr: &Expr, schema: &DFSchema, place: &str) -> Result<()> {
+    match Ty::of_type(&expr.get_type(schema)?) {
+        Ty::Boolean | Ty::Unknown => Ok(()),
+        other => Err(type_mismatch(format!("{place} must evaluate to a boolean: actual type {other}"))),
+    }
+}
+
+/// Rows of VALUES: literals get Trino's types, columns the common one.
+fn values_semantics(values: Values) -> Result<LogicalPlan> {
+    let empty = DFSchema::empty();
+    let mut types: Vec<Option<arrow::datatypes::DataType>> = vec![None; values.schema.fields().len()];
+    let mut rows = Vec::with_capacity(values.values.len());
+    for row in values.values {
+        let row = row
+            .into_iter()
+            // The planner has put casts to its own idea of a common type around the literals.
+            .map(|expr| rewrite(strip_planner_cast(expr), &empty))
+            .collect::<Result<Vec<_>>>()?;
+        for (slot, expr) in types.iter_mut().zip(&row) {
+            let found = expr.get_type(&empty)?;
+            *slot = Some(match slot.take() {
+                None => found,
+                Some(sofar) => super::ty::common_type(&sofar, &found).ok_or_else(|| {
+                    let (a, b) = (Ty::of_type(&sofar), Ty::of_type(&found));
+                    type_mismatch(format!("Values rows have mismatched types: {a} vs {b}"))
+                })?,
+            });
+        }
+        rows.push(row);
+    }
+    let fields: Vec<_> = values
+        .schema
+        .iter()
+        .zip(&types)
+        .map(|((qualifier, field), found)| {
+            let data_type = found.clone().unwrap_or_else(|| field.data_type().clone());
+            (qualifier.cloned(), Arc::new(field.as_ref().clone().with_data_type(data_type).with_nullable(true)))
+        })
+        .collect();
+    for row in &mut rows {
+        for (expr, found) in row.iter_mut().zip(&types) {
+            if let Some(to) = found
+                && expr.get_type(&empty)? != *to
+            {
+                *expr = Expr::Cast(Cast::new(Box::new(expr.clone()), to.clone()));
+            }
+        }
+    }
+    let schema: DFSchemaRef = Arc::new(DFSchema::new_with_metadata(fields, values.schema.metadata().clone())?);
+    Ok(LogicalPlan::Values(Values { schema, values: rows }))
+}
+
+fn strip_planner_cast(expr: Expr) -> Expr {
+    match expr {
+        Expr::Cast(Cast { expr: inner, .. }) if matches!(*inner, Expr::Literal(..)) && is_number_or_null(&inner) => *inner,
+        other => other,
+    }
+}
+
+fn is_number_or_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(v, _) if v.is_null() || v.data_type().is_numeric())
+}
+
+/// Branches of a set operation: columns must have a common type, and take it.
+fn union_semantics(union: Union) -> Result<LogicalPlan> {
+    let Some(first) = union.inputs.first() else { return Ok(LogicalPlan::Union(union)) };
+    let mut types: Vec<_> = first.schema().fields().iter().map(|f| f.data_type().clone()).collect();
+    for input in &union.inputs[1..] {
+        if input.schema().fields().len() != types.len() {
+            return Err(type_mismatch(format!(
+                "UNION query has different number of fields: {}, {}",
+                types.len(),
+                input.schema().fields().len()
+            )));
+        }
+        for (i, (slot, field)) in types.iter_mut().zip(input.schema().fields()).enumerate() {
+            *slot = super::ty::common_type(slot, field.data_type()).ok_or_else(|| {
+                type_mismatch(format!(
+                    "column {} in UNION query has incompatible types: {}, {}",
+                    i + 1,
+                    Ty::of_type(slot),
+                    Ty::of_field(field)
+                ))
+            })?;
+        }
+    }
+    let inputs = union
+        .inputs
+        .iter()
+        .map(|input| cast_columns(Arc::clone(input), &types))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
+}
+
+fn cast_columns(input: Arc<LogicalPlan>, types: &[arrow::datatypes::DataType]) -> Result<Arc<LogicalPlan>> {
+    let schema = Arc::clone(input.schema());
+    if schema.fields().iter().zip(types).all(|(f, t)| f.data_type() == t) {
+        return Ok(input);
+    }
+    let exprs = schema
+        .iter()
+        .zip(types)
+        .map(|((qualifier, field), to)| {
+            let column = Expr::from((qualifier, field));
+            if field.data_type() == to {
+                column
+            } else {
+                Expr::Cast(Cast::new(Box::new(column), to.clone())).alias_qualified(qualifier.cloned(), field.name())
+            }
+        })
+        .collect();
+    Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(exprs, input)?)))
+}
