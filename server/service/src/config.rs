@@ -96,7 +96,7 @@ pub struct AuthSection {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LocationConfig {
-    /// `s3://bucket/` or longer, or an absolute directory.
+    /// `s3://bucket/` or longer, or `file:///directory/`.
     pub prefix: String,
     /// Region of the bucket.
     pub region: Option<String>,
@@ -163,15 +163,15 @@ impl Default for LimitsSection {
 pub struct CacheSection {
     /// Memory for Parquet footers and page indexes.
     pub footer_memory: ByteSize,
-    /// How long a listing may be reused; 0 lists for every query.
+    /// How long a listing is believed: a file added meanwhile is seen after that. 0 lists for every query.
     pub listing_ttl: HumanDuration,
 }
 
 impl Default for CacheSection {
     fn default() -> Self {
         Self {
-            footer_memory: ByteSize::from_bytes(256_000_000),
-            listing_ttl: HumanDuration::from_secs(0),
+            footer_memory: ByteSize::from_bytes(256 << 20),
+            listing_ttl: HumanDuration::from_secs(30),
         }
     }
 }
@@ -370,7 +370,8 @@ impl Config {
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    /// What no single value shows; flags are put over a configuration and it is asked again.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let invalid = |section, message: String| Err(ConfigError::Invalid { section, message });
         if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
             return invalid("tls", "cert_file and key_file are set together".to_owned());
