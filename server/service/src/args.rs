@@ -39,9 +39,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Bring table definitions into the catalog
     Import(ImportArgs),
-    /// Copy the catalog and the query history, also while a server runs
+    /// Copy the catalog into a file, also while a server runs
     Backup(BackupArgs),
-    /// Put a backup in place of an absent or empty data directory
+    /// Make a backup the catalog of a data directory that no server holds
     Restore(RestoreArgs),
     /// Show or check the configuration
     Config(ConfigArgs),
@@ -141,19 +141,17 @@ pub struct SqlCommand {
 /// `owlake demo`
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  owlake demo\n  owlake demo -c \"SELECT count(*) FROM lineitem\"\n  \
-                  owlake demo --scale-factor 0.1 --listen 127.0.0.1:31337   (serve it too, until Ctrl-C)"
+    after_help = "Examples:\n  owlake demo                        generate, query, then a shell on it\n  \
+                  owlake demo < /dev/null            the same without the shell\n  \
+                  owlake demo --dir ./demo-data      keep the catalog and the query history"
 )]
 pub struct DemoArgs {
+    /// Keep the catalog and the query history here [default: in memory]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
     /// Size of the TPC-H tables; 1 is 6 million line items
     #[arg(long, value_name = "FACTOR", default_value_t = 0.01)]
     pub scale_factor: f64,
-    /// Run these statements and exit; can be given several times
-    #[arg(short = 'c', long = "command", value_name = "SQL", conflicts_with = "listen")]
-    pub commands: Vec<String>,
-    /// Serve the demo lake at this address instead of opening a shell
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<SocketAddr>,
 }
 
 /// Which data directory a command about the catalog works on.
@@ -194,11 +192,11 @@ pub enum ImportSource {
 
 /// `owlake backup`
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Example:\n  owlake backup --data-dir /var/lib/owlake /backup/owlake-2024-03-01")]
+#[command(after_help = "Example:\n  owlake backup --data-dir /var/lib/owlake catalog-backup.db")]
 pub struct BackupArgs {
-    /// Directory to write; must not exist
-    #[arg(value_name = "DIR")]
-    pub target: PathBuf,
+    /// File to write; replaced whole or not at all
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
     /// What to copy.
     #[command(flatten)]
     pub place: DataDirArgs,
@@ -206,11 +204,11 @@ pub struct BackupArgs {
 
 /// `owlake restore`
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Example:\n  owlake restore --data-dir /var/lib/owlake /backup/owlake-2024-03-01")]
+#[command(after_help = "Example:\n  owlake restore --data-dir /var/lib/owlake catalog-backup.db")]
 pub struct RestoreArgs {
-    /// Directory that `owlake backup` wrote
-    #[arg(value_name = "DIR")]
-    pub source: PathBuf,
+    /// File that `owlake backup` wrote
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
     /// Where to put it.
     #[command(flatten)]
     pub place: DataDirArgs,

@@ -1,15 +1,13 @@
 //! The `owlake` service: Flight SQL front, configuration, authentication, metrics, demo lake.
 
 pub mod args;
+pub mod auth;
 pub mod config;
 pub mod demo {
     //! What `owlake demo` shows.
     pub mod lake;
 }
+mod flight;
+pub mod http;
 pub mod telemetry;
-mod flight {
-    pub(crate) mod metadata;
-    pub(crate) mod sql_info;
-    pub(crate) mod status;
-    pub(crate) mod xdbc;
-}
+pub mod tls;
