@@ -15,7 +15,6 @@ EXPECTED = [
     "owlake_query_duration_seconds_bucket",
     "owlake_queries_running",
     "owlake_data_scanned_bytes_total",
-    "owlake_object_store_requests_total",
     "owlake_cache_requests_total",
     "owlake_build_info",
 ]
