@@ -12,7 +12,7 @@ use datafusion::error::Result;
 use super::call::Call;
 use super::signature::Param::{Any, Bool, Common};
 use super::signature::{Returns, generic, over, variadic};
-use super::udf::{Spec, spec};
+use super::udf::{Json, Spec, json_spec, spec};
 use crate::semantics::error::{not_supported, type_mismatch};
 use crate::semantics::ty::{Ty, display};
 
@@ -24,7 +24,7 @@ pub(super) static SPECS: &[Spec] = &[
         generic(&[Bool, Common, Common], Returns::Same(1), choose),
         generic(&[Bool, Any], Returns::Same(1), choose),
     ]),
-    spec("typeof", &[], &[over(&[Any], &DataType::Utf8, |c| {
+    json_spec("typeof", Json::In, &[over(&[Any], &DataType::Utf8, |c| {
         let name = c.fields.first().map(|f| display(f)).unwrap_or_default();
         c.build_text(|_| Ok(Some(name.clone().into())))
     })]),

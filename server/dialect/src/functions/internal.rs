@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, Operator, ScalarUDF};
 
-use super::udf::udf;
+use super::signature::choose;
+use super::udf::{TrinoFunction, known_udf, udf};
 
 static FUNCTIONS: LazyLock<HashMap<&'static str, Arc<ScalarUDF>>> = LazyLock::new(|| {
     let hidden = super::math::OPERATORS.iter().chain(super::floats::SPECS).chain(super::arrays::SUBSCRIPTS);
@@ -24,17 +26,35 @@ pub(crate) fn call(name: &'static str, args: Vec<Expr>) -> Expr {
     }
 }
 
-/// Integer or decimal arithmetic with range checks.
-pub(crate) fn operator(op: Operator, left: Expr, right: Expr) -> Result<Expr> {
-    let name = match op {
-        Operator::Plus => "$add",
-        Operator::Minus => "$subtract",
-        Operator::Multiply => "$multiply",
-        Operator::Divide => "$divide",
-        Operator::Modulo => "mod",
+/// Integer or decimal arithmetic with range checks, for operands of these types.
+pub(crate) fn operator(op: Operator, left: (Expr, &DataType), right: (Expr, &DataType)) -> Result<Expr> {
+    let place = match op {
+        Operator::Plus => 0,
+        Operator::Minus => 1,
+        Operator::Multiply => 2,
+        Operator::Divide => 3,
+        Operator::Modulo => 4,
         other => return Err(DataFusionError::Internal(format!("{other} is not arithmetic"))),
     };
-    Ok(call(name, vec![left, right]))
+    let spec = &super::math::OPERATORS[place];
+    let types = [left.1.clone(), right.1.clone()];
+    let (overload, coerced) = choose(spec.name, spec.overloads, &types)?;
+    let function = known_udf(spec, overload.return_type(&coerced)?);
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![left.0, right.0])))
+}
+
+/// `a || b` of two texts.
+pub(crate) fn concat_text(left: Expr, right: Expr) -> Result<Expr> {
+    let spec = super::specs()
+        .find(|s| s.name == "concat")
+        .ok_or_else(|| DataFusionError::Internal("concat is missing".into()))?;
+    let function = known_udf(spec, DataType::Utf8);
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![left, right])))
+}
+
+/// The type of a call that the semantic pass has already resolved.
+pub(crate) fn known_field(call: &ScalarFunction) -> Option<&FieldRef> {
+    call.func.inner().downcast_ref::<TrinoFunction>().and_then(TrinoFunction::known)
 }
 
 /// Comparisons of `real` and `double` by IEEE.

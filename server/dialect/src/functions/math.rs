@@ -110,16 +110,17 @@ pub(super) static SPECS: &[Spec] = &[
     spec("to_base", &[], &[over(&[Bigint, Bigint], &DataType::Utf8, to_base)]),
 ];
 
-/// Operators of the semantic pass; their names cannot be written as a call.
+/// Operators of the semantic pass, in the order `internal::operator` knows; their names cannot be written as a call.
 pub(super) static OPERATORS: &[Spec] = &[
     spec("$add", &[], &[generic(&[Any, Any], Returns::Computed(sum_type), |c| arithmetic(c, Op::Add))]),
     spec("$subtract", &[], &[generic(&[Any, Any], Returns::Computed(sum_type), |c| arithmetic(c, Op::Subtract))]),
     spec("$multiply", &[], &[generic(&[Any, Any], Returns::Computed(product_type), |c| arithmetic(c, Op::Multiply))]),
     spec("$divide", &[], &[generic(&[Any, Any], Returns::Computed(quotient_type), |c| arithmetic(c, Op::Divide))]),
+    spec("$modulus", &[], MOD_OVERLOADS),
     spec("$negate", &[], &[generic(&[Number], Returns::Same(0), negate)]),
 ];
 
-/// `%` and `mod()`: one definition for the operator and the function.
+/// `mod()`, the operator `%` as a function.
 pub(super) static MODULUS: &[Spec] = &[spec("mod", &[], MOD_OVERLOADS)];
 const MOD_OVERLOADS: &[Overload] =
     &[generic(&[Number, Number], Returns::Computed(remainder_type), |c| arithmetic(c, Op::Modulus))];

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 };
 
 use super::call::Call;
-use super::signature::{Overload, choose};
+use super::signature::{Overload, canonical, choose};
 use crate::semantics::error::type_mismatch;
 use crate::semantics::ty::{Ty, json_metadata};
 
@@ -64,11 +64,20 @@ pub(crate) struct TrinoFunction {
     spec: &'static Spec,
     aliases: Vec<String>,
     signature: Signature,
+    known: Option<FieldRef>,
+}
+
+impl TrinoFunction {
+    /// The result of this one call, where the semantic pass has worked it out: long chains of operators would
+    /// otherwise resolve their types again from the leaves at every step.
+    pub(crate) fn known(&self) -> Option<&FieldRef> {
+        self.known.as_ref()
+    }
 }
 
 impl PartialEq for TrinoFunction {
     fn eq(&self, other: &Self) -> bool {
-        self.spec.name == other.spec.name
+        self.spec.name == other.spec.name && self.known == other.known
     }
 }
 impl Eq for TrinoFunction {}
@@ -80,6 +89,15 @@ impl Hash for TrinoFunction {
 
 /// Makes the UDF of a spec.
 pub(crate) fn udf(spec: &'static Spec) -> Arc<ScalarUDF> {
+    make(spec, None)
+}
+
+/// The UDF of one call whose argument types need no conversion and whose result type is known.
+pub(crate) fn known_udf(spec: &'static Spec, returns: DataType) -> Arc<ScalarUDF> {
+    make(spec, Some(Arc::new(Field::new(spec.name, returns, true))))
+}
+
+fn make(spec: &'static Spec, known: Option<FieldRef>) -> Arc<ScalarUDF> {
     let volatility = if spec.volatile { Volatility::Volatile } else { Volatility::Immutable };
     // Functions without parameters need their own signature kind.
     let signature = if spec.overloads.iter().all(|o| o.params.is_empty()) {
@@ -91,6 +109,7 @@ pub(crate) fn udf(spec: &'static Spec) -> Arc<ScalarUDF> {
         spec,
         aliases: spec.aliases.iter().map(|a| (*a).to_owned()).collect(),
         signature,
+        known,
     }))
 }
 
@@ -108,6 +127,9 @@ impl ScalarUDFImpl for TrinoFunction {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        if self.known.is_some() {
+            return Ok(arg_types.iter().map(canonical).collect());
+        }
         Ok(choose(self.spec.name, self.spec.overloads, arg_types)?.1)
     }
 
@@ -117,6 +139,9 @@ impl ScalarUDFImpl for TrinoFunction {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        if let Some(known) = &self.known {
+            return Ok(Arc::clone(known));
+        }
         let types: Vec<_> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
         for (i, field) in args.arg_fields.iter().enumerate() {
             let allowed = i == 0 && matches!(self.spec.json, Json::In | Json::InOut);

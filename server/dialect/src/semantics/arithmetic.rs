@@ -4,7 +4,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator};
 
-use super::compare::{is_parameter, to_type, ty};
+use super::compare::{field_of, is_parameter, to_type, ty};
 use super::error::{not_supported, type_mismatch};
 use super::ty::{Ty, common_type};
 use crate::functions::internal;
@@ -39,15 +39,16 @@ pub(super) fn binary(expr: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
 }
 
 fn numbers(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Expr> {
-    let (lt, rt) = (left.get_type(schema)?, right.get_type(schema)?);
-    let common = common_type(&lt, &rt)
-        .ok_or_else(|| type_mismatch(format!("Cannot apply operator: {} {op} {}", Ty::of_type(&lt), Ty::of_type(&rt))))?;
+    let (lf, rf) = (field_of(&left, schema)?, field_of(&right, schema)?);
+    let (lt, rt) = (lf.data_type(), rf.data_type());
+    let common = common_type(lt, rt)
+        .ok_or_else(|| type_mismatch(format!("Cannot apply operator: {} {op} {}", Ty::of_type(lt), Ty::of_type(rt))))?;
     if Ty::of_type(&common).is_float() {
         // IEEE: overflow is Infinity, division by zero Infinity or NaN, as in Arrow's kernels.
         let (left, right) = (to_type(left, &common, schema)?, to_type(right, &common, schema)?);
         return Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))));
     }
-    internal::operator(op, left, right)
+    internal::operator(op, (left, lt), (right, rt))
 }
 
 /// A date or timestamp plus or minus an interval.

@@ -9,15 +9,15 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    Cast, ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Cast, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     TryCast, Volatility,
 };
 
 use super::cast_text::{parse_date_text, parse_timestamp_text};
 use super::cast_text::{format_double, format_real, format_timestamp, parse_boolean, parse_decimal, parse_double, parse_integer};
-use super::compare::is_parameter;
+use super::compare::{field_of, is_parameter};
 use super::error::{bad_cast, not_supported, type_mismatch};
-use super::ty::{LENGTH_KEY, Ty, display};
+use super::ty::{Ty, display, written_length};
 use crate::functions::{STRICT, pow10, round_half_up};
 
 /// How a pair of types converts.
@@ -75,15 +75,13 @@ pub(super) fn cast(inner: Expr, to: FieldRef, try_cast: bool, schema: &DFSchema)
         let inner = Box::new(inner);
         if try_cast { Expr::TryCast(TryCast::new_from_field(inner, to)) } else { Expr::Cast(Cast::new_from_field(inner, to)) }
     };
-    // TIMESTAMP and DATE literals arrive as casts of text; the length of varchar(n) as metadata.
-    let length = to.metadata().get(LENGTH_KEY).and_then(|n| n.parse::<usize>().ok());
-    let to: FieldRef = Arc::new(Field::new(to.name(), to.data_type().clone(), true).with_metadata(
-        to.metadata().iter().filter(|(k, _)| *k != LENGTH_KEY).map(|(k, v)| (k.clone(), v.clone())).collect(),
-    ));
+    // TIMESTAMP and DATE literals arrive as casts of text too.
+    let length = written_length(to.name());
+    let to: FieldRef = Arc::new(Field::new("", to.data_type().clone(), true));
     if is_parameter(&inner) {
         return Ok(plain(inner, to));
     }
-    let from = inner.to_field(schema)?.1;
+    let from = field_of(&inner, schema)?;
     let (f, t) = (Ty::of_field(&from), Ty::of_field(&to));
     let same_type = f == t && (!f.is_nested() || from.data_type() == to.data_type());
     match rule(f, t, same_type) {

@@ -2,18 +2,57 @@
 //!
 //! Arrow compares floats by total order (NaN equals NaN and is greatest, -0 is below 0); Trino follows IEEE.
 
-use arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, lit};
 
 use super::error::{not_supported, type_mismatch};
 use super::ty::{Ty, common_type};
-use crate::functions::internal::float_comparison;
+use crate::functions::internal::{float_comparison, known_field};
 
 /// The Trino type of an expression.
 pub(super) fn ty(expr: &Expr, schema: &DFSchema) -> Result<Ty> {
-    Ok(Ty::of_field(expr.to_field(schema)?.1.as_ref()))
+    Ok(Ty::of_field(field_of(expr, schema)?.as_ref()))
+}
+
+/// The field of an expression; looks no deeper where the node itself tells, so that long chains stay linear.
+pub(super) fn field_of(expr: &Expr, schema: &DFSchema) -> Result<FieldRef> {
+    let known = match expr {
+        Expr::ScalarFunction(call) => known_field(call).map(Arc::clone),
+        Expr::BinaryExpr(binary) if is_condition(binary.op) => Some(boolean()),
+        Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Like(_) | Expr::InList(_) | Expr::Between(_) => {
+            Some(boolean())
+        }
+        Expr::Cast(cast) => Some(Arc::clone(&cast.field)),
+        _ => None,
+    };
+    match known {
+        Some(field) => Ok(field),
+        None => Ok(expr.to_field(schema)?.1),
+    }
+}
+
+fn boolean() -> FieldRef {
+    Arc::new(Field::new("", DataType::Boolean, true))
+}
+
+fn is_condition(op: Operator) -> bool {
+    matches!(
+        op,
+        Operator::And
+            | Operator::Or
+            | Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
 }
 
 /// Whether the expression is, or is inside an alias or cast of, a parameter whose type is not known yet.
@@ -30,7 +69,7 @@ pub(super) fn require_common(left: &Expr, right: &Expr, schema: &DFSchema, op: &
     if is_parameter(left) || is_parameter(right) {
         return Ok(None);
     }
-    let (lf, rf) = (left.to_field(schema)?.1, right.to_field(schema)?.1);
+    let (lf, rf) = (field_of(left, schema)?, field_of(right, schema)?);
     let (l, r) = (Ty::of_field(&lf), Ty::of_field(&rf));
     let common = if (l == Ty::Json) == (r == Ty::Json) || l == Ty::Unknown || r == Ty::Unknown {
         common_type(lf.data_type(), rf.data_type())
@@ -65,7 +104,7 @@ pub(super) fn comparison(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> 
 
 /// Puts a cast around an expression of another type.
 pub(super) fn to_type(expr: Expr, to: &DataType, schema: &DFSchema) -> Result<Expr> {
-    if expr.get_type(schema)? == *to {
+    if field_of(&expr, schema)?.data_type() == to {
         return Ok(expr);
     }
     // Constants fold here so that pruning still sees a plain literal.

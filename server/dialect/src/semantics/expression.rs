@@ -9,7 +9,7 @@ use datafusion::logical_expr::{
     Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Operator, TryCast, WindowFunctionDefinition, lit,
 };
 
-use super::compare::{comparison, is_parameter, require_common, to_type, ty};
+use super::compare::{comparison, field_of, is_parameter, require_common, to_type, ty};
 use super::error::{bad_argument, not_supported, out_of_range, type_mismatch};
 use super::ty::{Ty, common_type};
 use super::{arithmetic, cast};
@@ -105,7 +105,7 @@ fn operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
                     return Err(type_mismatch(format!("Unexpected parameters ({found}) for function concat (||)")));
                 }
             }
-            Ok(internal::call("concat", vec![*binary.left, *binary.right]))
+            internal::concat_text(*binary.left, *binary.right)
         }
         other => Err(DataFusionError::SQL(
             Box::new(datafusion::sql::sqlparser::parser::ParserError::ParserError(format!(
@@ -246,7 +246,7 @@ fn common_of(alternatives: &[&Expr], schema: &DFSchema, place: &str) -> Result<O
         if is_parameter(expr) {
             return Ok(None);
         }
-        let field = expr.to_field(schema)?.1;
+        let field = field_of(expr, schema)?;
         if Ty::of_field(&field) == Ty::Json {
             return Err(not_supported(&format!("json in {place}"), "json"));
         }

@@ -112,7 +112,7 @@ fn plan(text: &str) -> Fault {
     }
     let types = [
         "coerce", "Cannot infer common", "does not support", "No function matches", "signature", "must be of the same type",
-        "must be boolean", "requires a boolean", "only supports", "Filter", "expects", "incompatible",
+        "must be boolean", "non-boolean", "requires a boolean", "only supports", "Filter", "expects", "incompatible",
     ];
     if types.iter().any(|t| first.contains(t)) {
         return Fault::new(Code::TypeMismatch, first);

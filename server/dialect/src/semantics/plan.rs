@@ -14,7 +14,7 @@ use super::compare::require_common;
 use super::error::type_mismatch;
 use super::expression::rewrite;
 use super::faults::fault_from_datafusion;
-use super::ty::Ty;
+use super::ty::{Ty, WRITTEN};
 
 /// Gives a plan Trino's meaning, or refuses it.
 ///
@@ -81,7 +81,7 @@ fn values_semantics(values: Values) -> Result<LogicalPlan> {
     for row in values.values {
         let row = row
             .into_iter()
-            // The planner has put casts to its own idea of a common type around the literals.
+            // The planner has put casts to its own idea of a common type around the values.
             .map(|expr| rewrite(strip_planner_cast(expr), &empty))
             .collect::<Result<Vec<_>>>()?;
         for (slot, expr) in types.iter_mut().zip(&row) {
@@ -120,13 +120,9 @@ fn values_semantics(values: Values) -> Result<LogicalPlan> {
 
 fn strip_planner_cast(expr: Expr) -> Expr {
     match expr {
-        Expr::Cast(Cast { expr: inner, .. }) if matches!(*inner, Expr::Literal(..)) && is_number_or_null(&inner) => *inner,
+        Expr::Cast(Cast { expr: inner, field }) if !field.name().starts_with(WRITTEN) => *inner,
         other => other,
     }
-}
-
-fn is_number_or_null(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(v, _) if v.is_null() || v.data_type().is_numeric())
 }
 
 /// Branches of a set operation: columns must have a common type, and take it.

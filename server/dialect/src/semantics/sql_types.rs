@@ -1,6 +1,5 @@
 //! Names of types in queries (CAST targets, typed literals) to Arrow types.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
@@ -11,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::error::{not_supported, type_mismatch};
-use super::ty::LENGTH_KEY;
+use super::ty::{WRITTEN, written_varchar};
 use crate::functions::signature::{TIMESTAMP_MS, list_of};
 
 /// The planner of type names; the engine registers it with the session.
@@ -29,7 +28,7 @@ impl TypePlanner for TrinoTypes {
 }
 
 fn plain(data_type: DataType) -> FieldRef {
-    Arc::new(Field::new("", data_type, true))
+    Arc::new(Field::new(WRITTEN, data_type, true))
 }
 
 fn field(sql_type: &SqlType) -> Result<FieldRef> {
@@ -78,14 +77,13 @@ fn custom(name: &ObjectName, modifiers: &[String]) -> Result<FieldRef> {
 }
 
 fn varchar(length: Option<&CharacterLength>) -> Result<FieldRef> {
-    let field = Field::new("", DataType::Utf8, true);
-    Ok(Arc::new(match length {
-        None => field,
+    match length {
+        None => Ok(plain(DataType::Utf8)),
         Some(CharacterLength::IntegerLength { length, unit: None }) => {
-            field.with_metadata(HashMap::from([(LENGTH_KEY.to_owned(), length.to_string())]))
+            Ok(Arc::new(Field::new(written_varchar(*length), DataType::Utf8, true)))
         }
-        Some(other) => return Err(unknown(&format!("varchar({other})"))),
-    }))
+        Some(other) => Err(unknown(&format!("varchar({other})"))),
+    }
 }
 
 fn decimal(info: &ExactNumberInfo) -> Result<DataType> {

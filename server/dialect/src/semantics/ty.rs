@@ -10,8 +10,20 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 
 /// Field metadata key under which a column that is text in Arrow carries its Trino type (`json`).
 pub(crate) const TYPE_KEY: &str = "owlake.type";
-/// Field metadata key of the length in `varchar(n)`, on the target of a cast.
-pub(crate) const LENGTH_KEY: &str = "owlake.varchar_length";
+/// Name of the target field of a cast that the text has; casts the planner puts in have none.
+///
+/// A name, because the planner compares metadata of columns and never names of cast targets.
+pub(crate) const WRITTEN: &str = "written";
+
+/// The target field name that also carries the length of `varchar(n)`.
+pub(crate) fn written_varchar(length: u64) -> String {
+    format!("{WRITTEN}:{length}")
+}
+
+/// The length in the name of a cast target, where it has one.
+pub(crate) fn written_length(name: &str) -> Option<usize> {
+    name.strip_prefix(WRITTEN)?.strip_prefix(':')?.parse().ok()
+}
 
 /// A Trino type, as far as the rules need to tell types apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
