@@ -16,14 +16,14 @@ use crate::telemetry::Metrics;
 
 /// What the port shows. Clones share one state.
 #[derive(Debug, Clone)]
-pub struct HttpState {
+pub(crate) struct HttpState {
     metrics: Arc<Metrics>,
     draining: Arc<AtomicBool>,
 }
 
 impl HttpState {
     /// A server that is ready.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             metrics,
             draining: Arc::default(),
@@ -31,13 +31,13 @@ impl HttpState {
     }
 
     /// From now on `/healthz` says 503, so that balancers send no new clients; for good.
-    pub fn start_draining(&self) {
+    pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 }
 
 /// The routes.
-pub fn router(state: HttpState) -> Router {
+pub(crate) fn router(state: HttpState) -> Router {
     Router::new()
         .route("/", get(hello))
         .route("/healthz", get(health))
@@ -49,7 +49,7 @@ pub fn router(state: HttpState) -> Router {
 ///
 /// # Errors
 /// When the listener fails for good.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     state: HttpState,
     shutdown: impl Future<Output = ()> + Send + 'static,

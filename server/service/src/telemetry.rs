@@ -12,13 +12,13 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub use metrics::{FinishedQuery, Metrics};
+pub(crate) use metrics::{FinishedQuery, Metrics};
 
 use crate::config::{LogFormat, LogSection};
 
 /// Why the log cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
+pub(crate) enum TelemetryError {
     /// The level is neither a level nor a list of directives.
     #[error("log level `{level}` is not error, warn, info, debug, trace or a list such as info,owlake=debug")]
     Level {
@@ -37,7 +37,7 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// A bad level, or a second call.
-pub fn init_log(config: &LogSection) -> Result<(), TelemetryError> {
+pub(crate) fn init_log(config: &LogSection) -> Result<(), TelemetryError> {
     subscriber(config, io::stderr)?.try_init()?;
     Ok(())
 }

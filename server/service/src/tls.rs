@@ -8,7 +8,7 @@ use crate::config::TlsSection;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A file cannot be read.
     #[error("{role} `{}` cannot be read", path.display())]
     Read {
@@ -39,7 +39,7 @@ pub enum TlsError {
 ///
 /// # Errors
 /// Names the file.
-pub fn server_tls(config: &TlsSection) -> Result<Option<ServerTlsConfig>, TlsError> {
+pub(crate) fn server_tls(config: &TlsSection) -> Result<Option<ServerTlsConfig>, TlsError> {
     let (Some(cert_file), Some(key_file)) = (&config.cert_file, &config.key_file) else {
         return Ok(None);
     };

@@ -75,7 +75,8 @@ pub struct LakeSummary {
 /// Writes the lake at `scale_factor` (1.0 = the 6 million line items of TPC-H's first scale) through `put`, which
 /// gets keys relative to the lake's root, such as `orders/part-0.parquet`.
 ///
-/// Blocks and computes: call it on a thread of its own. Memory stays below a few hundred MiB at any scale.
+/// Blocks and computes: call it on a thread of its own. Memory stays below 1 GiB at any scale; the generator's
+/// pool of text alone, filled at first use, is 300 MB.
 ///
 /// # Errors
 /// A bad scale factor, or what `put` answers; objects put before stay.

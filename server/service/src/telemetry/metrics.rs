@@ -12,28 +12,28 @@ use super::registry::{CostCounter, Counter, Family, Gauge, Histogram};
 
 /// What is known of a query at its end.
 #[derive(Debug, Clone, Copy)]
-pub struct FinishedQuery<'a> {
+pub(crate) struct FinishedQuery<'a> {
     /// How it ended.
-    pub state: QueryState,
+    pub(crate) state: QueryState,
     /// Class of statement.
-    pub statement_type: StatementType,
+    pub(crate) statement_type: StatementType,
     /// Its workgroup.
-    pub workgroup: &'a str,
+    pub(crate) workgroup: &'a str,
     /// Time in the queue.
-    pub queue_time: Duration,
+    pub(crate) queue_time: Duration,
     /// Time of parsing and planning.
-    pub planning_time: Duration,
+    pub(crate) planning_time: Duration,
     /// Time of running.
-    pub execution_time: Duration,
+    pub(crate) execution_time: Duration,
     /// What it read.
-    pub counters: &'a Counters,
+    pub(crate) counters: &'a Counters,
     /// What it cost by this deployment's price plan.
-    pub cost: Usd,
+    pub(crate) cost: Usd,
 }
 
 /// All metrics of one process or test. Cheap to update, from any thread.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     queries: Family<Counter>,
     query_duration: Family<Histogram>,
     queries_running: Family<Gauge>,
@@ -52,7 +52,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Metrics at zero; `version` is the server's.
-    pub fn new(version: &str) -> Arc<Self> {
+    pub(crate) fn new(version: &str) -> Arc<Self> {
         let metrics = Self {
             queries: Family::new(
                 "owlake_queries_total",
@@ -118,7 +118,7 @@ impl Metrics {
     }
 
     /// Counts a query that ended, however it did. Call it once per query.
-    pub fn query_finished(&self, query: &FinishedQuery<'_>) {
+    pub(crate) fn query_finished(&self, query: &FinishedQuery<'_>) {
         let labels = [
             query.state.as_str(),
             query.statement_type.as_str(),
@@ -140,17 +140,17 @@ impl Metrics {
     }
 
     /// Moves the number of running queries by `change`.
-    pub fn running(&self, change: i64) {
+    pub(crate) fn running(&self, change: i64) {
         self.queries_running.with(&[]).add(change);
     }
 
     /// Moves the number of waiting queries by `change`.
-    pub fn queued(&self, change: i64) {
+    pub(crate) fn queued(&self, change: i64) {
         self.queries_queued.with(&[]).add(change);
     }
 
     /// Counts an answered request to a store.
-    pub fn object_store_request(&self, store: &str, op: StoreOp, code: u16, elapsed: Duration) {
+    pub(crate) fn object_store_request(&self, store: &str, op: StoreOp, code: u16, elapsed: Duration) {
         self.store_requests
             .with(&[store, op.as_str(), &code.to_string()])
             .add(1);
@@ -160,29 +160,29 @@ impl Metrics {
     }
 
     /// Counts a look-up in a cache.
-    pub fn cache_request(&self, cache: &str, hit: bool) {
+    pub(crate) fn cache_request(&self, cache: &str, hit: bool) {
         self.cache_requests
             .with(&[cache, if hit { "hit" } else { "miss" }])
             .add(1);
     }
 
     /// Sets what a cache holds.
-    pub fn cache_bytes(&self, cache: &str, bytes: u64) {
+    pub(crate) fn cache_bytes(&self, cache: &str, bytes: u64) {
         self.cache_bytes.with(&[cache]).set(bytes);
     }
 
     /// Sets what running queries have reserved.
-    pub fn memory_reserved(&self, bytes: u64) {
+    pub(crate) fn memory_reserved(&self, bytes: u64) {
         self.memory_reserved_bytes.with(&[]).set(bytes);
     }
 
     /// Counts a refusal; `reason` is a stable error name in lower or upper case, never a text.
-    pub fn refused(&self, reason: &str) {
+    pub(crate) fn refused(&self, reason: &str) {
         self.refused.with(&[reason]).add(1);
     }
 
     /// The observer for the requests of one kind of store (`s3`, `file`).
-    pub fn observer(self: &Arc<Self>, store: &str) -> Arc<dyn RequestObserver> {
+    pub(crate) fn observer(self: &Arc<Self>, store: &str) -> Arc<dyn RequestObserver> {
         Arc::new(StoreObserver {
             transferred: self.transferred_bytes.with(&[store]),
             store: store.to_owned(),
@@ -191,7 +191,7 @@ impl Metrics {
     }
 
     /// All metrics in Prometheus's text format 0.0.4.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut out = String::with_capacity(8192);
         self.queries.write(&mut out);
         self.query_duration.write(&mut out);
