@@ -3,6 +3,8 @@
 //! Knows no store, no wire protocol and no running catalog: text in, statements and plans out.
 
 mod ddl;
+pub mod functions;
+pub mod semantics;
 
 mod error;
 mod guard;
@@ -15,6 +17,7 @@ pub use error::DialectError;
 pub use guard::GuardLimits;
 pub use parse::parse;
 pub use pattern::NamePattern;
+pub use query::relation_planners;
 pub use statement::{
     Command, CreateDatabase, CreateTable, DatabaseName, DescribeStyle, DescribeTable, ExplainFormat, ExplainKind,
     PartitionSpec, Query, SessionValue, Statement, StatementClass, TableName, TableReference,
