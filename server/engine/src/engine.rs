@@ -17,7 +17,7 @@ use owlake_metering::{
     AthenaBilling, Budget, Ledger, Meter, PricePlan, QueryRecord, QueryState, Receipt, StatementType,
 };
 use owlake_scan::cache::ScanCaches;
-use owlake_scan::{InFlight, QueryStores, ScanConfig, ScanContext, Stores};
+use owlake_scan::{GlueTable, InFlight, QueryStores, ScanConfig, ScanContext, Stores};
 
 use crate::admission::Admission;
 use crate::authorizer::{AllowAll, Authorizer};
@@ -279,13 +279,11 @@ impl Shared {
         .min())
     }
 
-    /// Opens a query's account: meter, budget, stores, ledger row.
-    pub(crate) async fn open_account(&self, context: &Arc<QueryContext>, sql: &str) -> Result<QueryAccount, Fault> {
-        let cap = self.cap(context)?;
-        let meter = self.root_meter.child(&context.id);
-        let stores = QueryStores::new(Arc::clone(&self.stores), Arc::clone(&meter), context.id.clone());
-        let scan = Arc::new(ScanContext::new(
-            Arc::clone(&meter),
+    /// What the scans of a query work with, counting on `meter` under `cap`.
+    fn scan_context(&self, context: &QueryContext, meter: &Arc<Meter>, cap: Option<u64>) -> Arc<ScanContext> {
+        let stores = QueryStores::new(Arc::clone(&self.stores), Arc::clone(meter), context.id.clone());
+        Arc::new(ScanContext::new(
+            Arc::clone(meter),
             Budget::new(cap, None),
             context.settings.workgroup.clone(),
             context.now,
@@ -293,7 +291,14 @@ impl Shared {
             Arc::clone(&self.caches),
             Arc::clone(&self.scan_config),
             Arc::clone(&self.in_flight),
-        ));
+        ))
+    }
+
+    /// Opens a query's account: meter, budget, stores, ledger row.
+    pub(crate) async fn open_account(&self, context: &Arc<QueryContext>, sql: &str) -> Result<QueryAccount, Fault> {
+        let cap = self.cap(context)?;
+        let meter = self.root_meter.child(&context.id);
+        let scan = self.scan_context(context, &meter, cap);
         let memory = Arc::new(QueryMemoryPool::new(Arc::clone(&self.memory), self.config.query_memory_bytes));
         let mut receipt = Receipt::new(&context.id, StatementType::Utility, context.now);
         receipt.state = QueryState::Running;
@@ -330,6 +335,21 @@ impl Engine {
     ) -> Result<Submitted, QueryFailure> {
         let sql = prepared.sql.clone();
         self.shared.submit(context, &sql, Some(prepared.clone()), Some(parameters)).await
+    }
+
+    /// A table for another DataFusion session: its scans count on an account of their own below the process meter.
+    pub async fn detached_table(
+        &self,
+        context: QueryContext,
+        catalog: &str,
+        database: &str,
+        table: &str,
+    ) -> Result<Arc<dyn datafusion::catalog::TableProvider>, Fault> {
+        let row = self.shared.resolver.table_row(&context, crate::authorizer::Action::Read, catalog, database, table).await?;
+        let store = Arc::clone(self.shared.resolver.catalog(catalog)?);
+        let meter = self.shared.root_meter.child(&context.id);
+        let scan = self.shared.scan_context(&context, &meter, None);
+        Ok(Arc::new(GlueTable::try_new(catalog, row, store)?.detached(scan)))
     }
 
     /// The door to names, for metadata commands.

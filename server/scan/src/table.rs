@@ -21,7 +21,7 @@ use crate::error::ScanError;
 use crate::listing::{ListedFile, Listing};
 use crate::location::StoreId;
 use crate::parquet_scan::footer::footer;
-use crate::parquet_scan::plan::{OpenedFile, ScanShape, build};
+use crate::parquet_scan::plan::{OpenedFile, SCAN_URL, ScanShape, build};
 use crate::parquet_scan::schema::engine_type;
 use crate::partitions::{SelectedPartition, Selection, select};
 use crate::pruning::{has_subquery, is_partition_filter};
@@ -37,6 +37,7 @@ pub struct GlueTable {
     store: Arc<dyn CatalogStore>,
     schema: TableSchema,
     projection: Option<ProjectionSpec>,
+    detached: Option<Arc<ScanContext>>,
 }
 
 /// The schema of a table as queries see it: data columns, then partition columns, all nullable.
@@ -74,7 +75,15 @@ impl GlueTable {
         check_format(&table)?;
         let schema = table_schema(&table)?;
         let projection = ProjectionSpec::parse(&table)?;
-        Ok(Self { catalog: catalog.into(), table, store, schema, projection })
+        Ok(Self { catalog: catalog.into(), table, store, schema, projection, detached: None })
+    }
+
+    /// The same table for a session that is not the engine's: scans use `context`, and name a store that every
+    /// DataFusion session knows (nothing is read through it).
+    #[must_use]
+    pub fn detached(mut self, context: Arc<ScanContext>) -> Self {
+        self.detached = Some(context);
+        self
     }
 
     fn partition_names(&self) -> Vec<String> {
@@ -147,6 +156,7 @@ impl TableProvider for GlueTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let context = ScanContext::of(session)
+            .or_else(|| self.detached.clone())
             .ok_or_else(|| DataFusionError::Internal("a scan outside a query of the engine".to_owned()))?;
         let names = self.partition_names();
         let (partition_filters, data_filters): (Vec<Expr>, Vec<Expr>) =
@@ -196,6 +206,7 @@ impl TableProvider for GlueTable {
             referenced: self.referenced(projection, &data_filters),
             limit,
             remote,
+            url: if self.detached.is_some() { "file://" } else { SCAN_URL },
         };
         build(session, &context, &node, &shape, files)
     }

@@ -1,2 +1,10 @@
-//! Placeholder until the room is filled.
-fn main() {}
+//! The `owlake` binary.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use owlake::args::OwlakeArgs;
+
+fn main() -> ExitCode {
+    owlake::run(OwlakeArgs::parse())
+}

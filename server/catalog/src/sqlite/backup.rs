@@ -40,6 +40,15 @@ impl SqliteCatalog {
     }
 }
 
+/// Copies the catalog of `data_dir` into `file` from outside: the process that holds the directory goes on. Blocking.
+///
+/// Promises about the copy as [`SqliteCatalog::backup`].
+pub fn backup(data_dir: &Path, file: &Path) -> Result<(), CatalogError> {
+    let source = data_dir.join(CATALOG_FILE);
+    refuse_same(&source, file)?;
+    copy_and_rename(&open_read_only(&source)?, file)
+}
+
 /// Makes the backup `file` the catalog of `data_dir`, in place of the one that is there. Blocking.
 ///
 /// The file must be an intact catalog that this release understands (`NotACatalog`, `NewerSchema`),

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-pub use backup::restore;
+pub use backup::{backup, restore};
 pub use schema::CATALOG_FILE;
 
 use crate::data_dir;

@@ -15,6 +15,8 @@ use crate::memory::QueryMemoryPool;
 pub trait QueryObserver: Send + Sync + std::fmt::Debug {
     /// A query was submitted.
     fn submitted(&self, _record: &QueryRecord) {}
+    /// A query began (+1) or ended (-1) to wait for a slot.
+    fn waiting(&self, _change: i64) {}
     /// A query got its slot.
     fn started(&self) {}
     /// A query that had a slot ended.
@@ -37,6 +39,15 @@ pub(crate) struct Accounting {
     pub billing: AthenaBilling,
     pub observer: Arc<dyn QueryObserver>,
     pub clock: fn() -> DateTime<Utc>,
+}
+
+/// A query in front of the slots.
+pub(crate) struct Waiting(Arc<dyn QueryObserver>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting(-1);
+    }
 }
 
 /// The open account of a query. Ends exactly once: by [`Self::finish`], or as CANCELLED when dropped.
@@ -81,6 +92,12 @@ impl QueryAccount {
             marks: Marks::default(),
             running: false,
         })
+    }
+
+    /// Counts as waiting until the guard is dropped.
+    pub(crate) fn waits(&self) -> Waiting {
+        self.accounting.observer.waiting(1);
+        Waiting(Arc::clone(&self.accounting.observer))
     }
 
     pub(crate) fn add_planning(&mut self, time: Duration) {

@@ -202,7 +202,9 @@ impl RunningQuery {
     /// Waits for a slot under the query's deadline.
     async fn enter(&mut self) -> Result<(), Fault> {
         let begun = Instant::now();
+        let waiting = self.open()?.account.waits();
         let slot = self.guarded(self.shared.admission.enter()).await?;
+        drop(waiting);
         let open = self.open()?;
         open.slot = Some(slot);
         open.account.got_slot(begun.elapsed());

@@ -53,6 +53,8 @@ pub(crate) struct ScanShape<'a> {
     pub referenced: Vec<usize>,
     pub limit: Option<usize>,
     pub remote: bool,
+    /// The store URL that the node names.
+    pub url: &'static str,
 }
 
 /// Builds the `DataSourceExec`. No I/O happens here.
@@ -80,7 +82,7 @@ pub(crate) fn build(
         .with_table_parquet_options(options)
         .with_parquet_file_reader_factory(Arc::new(factory));
     let groups = group(units, fan_out(session, context, shape));
-    let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(SCAN_URL)?, Arc::new(source))
+    let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(shape.url)?, Arc::new(source))
         .with_file_groups(groups)
         .with_statistics(merged)
         .with_projection_indices(shape.projection.map(<[usize]>::to_vec))?

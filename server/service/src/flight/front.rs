@@ -1,32 +1,34 @@
 //! The gRPC service: Flight SQL plus the calls that `arrow-flight`'s Flight SQL trait leaves out.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::server::FlightSqlService;
 use arrow_flight::{
-    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, PollInfo,
-    SchemaResult, Ticket,
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest,
+    HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
 };
+use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::flight::FlightSql;
 
 /// What tonic serves. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct FlightFront(pub(crate) Arc<FlightSql>);
+pub struct FlightFront(pub(crate) Arc<FlightSql>);
 
-type Inner = FlightSql;
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
 
 #[tonic::async_trait]
 impl FlightService for FlightFront {
-    type HandshakeStream = <Inner as FlightService>::HandshakeStream;
-    type ListFlightsStream = <Inner as FlightService>::ListFlightsStream;
-    type DoGetStream = <Inner as FlightService>::DoGetStream;
-    type DoPutStream = <Inner as FlightService>::DoPutStream;
-    type DoActionStream = <Inner as FlightService>::DoActionStream;
-    type ListActionsStream = <Inner as FlightService>::ListActionsStream;
-    type DoExchangeStream = <Inner as FlightService>::DoExchangeStream;
+    type HandshakeStream = Messages<HandshakeResponse>;
+    type ListFlightsStream = Messages<FlightInfo>;
+    type DoGetStream = Messages<FlightData>;
+    type DoPutStream = Messages<PutResult>;
+    type DoActionStream = Messages<arrow_flight::Result>;
+    type ListActionsStream = Messages<ActionType>;
+    type DoExchangeStream = Messages<FlightData>;
 
     async fn handshake(
         &self,

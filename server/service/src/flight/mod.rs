@@ -19,5 +19,5 @@ mod stream;
 pub(crate) mod trailers;
 pub(crate) mod xdbc;
 
-pub(crate) use front::FlightFront;
-pub(crate) use service::FlightSql;
+pub use front::FlightFront;
+pub(crate) use service::{FlightSql, PREPARED_IDLE};

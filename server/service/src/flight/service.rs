@@ -49,8 +49,11 @@ pub(crate) const PREPARED_IDLE: Duration = Duration::from_secs(1_800);
 /// How often expired handles are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
+/// `ActionCancelQueryResult.CancelResult`, which `arrow-flight` keeps to itself.
+const CANCEL_RESULT_CANCELLED: i32 = 1;
+const CANCEL_RESULT_NOT_CANCELLABLE: i32 = 3;
+
 /// The Flight SQL service.
-#[derive(Debug)]
 pub(crate) struct FlightSql {
     pub(crate) engine: Engine,
     pub(crate) sessions: Sessions,
@@ -59,6 +62,12 @@ pub(crate) struct FlightSql {
     running: Arc<Mutex<HashMap<String, (String, CancellationToken)>>>,
     sql_info: SqlInfoData,
     xdbc: XdbcTypeInfoData,
+}
+
+impl std::fmt::Debug for FlightSql {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FlightSql").field("sessions", &self.sessions).finish_non_exhaustive()
+    }
 }
 
 /// A query in the list of running ones, until dropped.
@@ -455,12 +464,11 @@ impl FlightSqlService for FlightSql {
         query: ActionCancelQueryRequest,
         request: Request<Action>,
     ) -> Result<ActionCancelQueryResult, Status> {
-        use arrow_flight::sql::action_cancel_query_result::CancelResult;
         let caller = self.call(&request)?;
         let malformed = |e| to_status(&Fault::new(Code::InvalidArguments, "the FlightInfo is malformed").with_source(e));
         let info = FlightInfo::decode(query.info.as_ref()).map_err(malformed)?;
-        let result = if self.cancel(&caller, &info) { CancelResult::Cancelled } else { CancelResult::NotCancellable };
-        Ok(ActionCancelQueryResult { result: result.into() })
+        let result = if self.cancel(&caller, &info) { CANCEL_RESULT_CANCELLED } else { CANCEL_RESULT_NOT_CANCELLABLE };
+        Ok(ActionCancelQueryResult { result })
     }
 
     async fn do_action_fallback(

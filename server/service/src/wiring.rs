@@ -1,0 +1,104 @@
+//! The composition root: the one file that sees every room and puts an engine together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use owlake_catalog::{DataDir, SqliteCatalog};
+use owlake_engine::runtime::Runtimes;
+use owlake_engine::{DEFAULT_CATALOG, Engine, EngineBuilder, EngineConfig, NoObserver, QueryObserver};
+use owlake_fault::{Code, Fault};
+use owlake_metering::{AthenaBilling, HttpOptions, Ledger, PricePlan, RequestObserver, SharedHttp};
+use owlake_scan::cache::{CacheObserver, ScanCaches};
+use owlake_scan::location::AllowedRoots;
+use owlake_scan::{S3Access, ScanConfig, Stores};
+
+/// File of the query history in the data directory.
+const LEDGER_FILE: &str = "ledger.db";
+
+/// Everything an engine is made from.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    /// Catalog and ledger live here; in memory without it.
+    pub data_dir: Option<PathBuf>,
+    /// Roots of tables, partitions and keys.
+    pub allowed_locations: Vec<String>,
+    /// How S3 is reached.
+    pub s3: Vec<S3Access>,
+    /// Limits of the engine.
+    pub engine: EngineConfig,
+    /// Limits of scans.
+    pub scan: ScanConfig,
+    /// Name of the price plan.
+    pub price_plan: Option<String>,
+    /// Observers of queries, caches and store requests.
+    pub observers: Observers,
+}
+
+/// Who is told what happens.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Observers {
+    pub queries: Option<Arc<dyn QueryObserver>>,
+    pub caches: Option<Arc<dyn CacheObserver>>,
+    pub requests: Option<Arc<dyn RequestObserver>>,
+}
+
+/// An engine with what must live as long as it.
+#[derive(Debug)]
+pub(crate) struct Wired {
+    pub engine: Engine,
+    pub catalog: Arc<SqliteCatalog>,
+    /// Held for the engine's life: a second process on the same directory would lose data.
+    pub data_dir: Option<DataDir>,
+}
+
+/// The wall clock, read once per query at its door.
+#[expect(clippy::disallowed_methods, reason = "the one place where a query's now comes from")]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+fn now_seconds() -> i64 {
+    now().timestamp()
+}
+
+/// Puts an engine together. I/O of its queries runs on `io`. Blocks on the disk while it opens its files.
+pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fault> {
+    let (data_dir, catalog, ledger) = match &parts.data_dir {
+        Some(path) => open_data_dir(path)?,
+        None => (None, SqliteCatalog::in_memory(now_seconds)?, Ledger::in_memory()?),
+    };
+    let catalog = Arc::new(catalog);
+    let roots = AllowedRoots::parse(&parts.allowed_locations)?;
+    let http = SharedHttp::new(&HttpOptions::default())?;
+    let stores = Stores::new(http, io.clone(), parts.s3, roots, parts.observers.requests);
+    let threads = parts
+        .engine
+        .cpu_threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
+    let runtimes = Runtimes::start(io, threads)
+        .map_err(|e| Fault::new(Code::GenericInternalError, "threads cannot be started").with_source(e))?;
+    let price = match parts.price_plan.as_deref() {
+        None => PricePlan::aws_s3(),
+        Some(name) => PricePlan::named(name)
+            .ok_or_else(|| Fault::new(Code::InvalidArguments, format!("price plan `{name}` does not exist")))?,
+    };
+    let caches = Arc::new(ScanCaches::new(&parts.scan, parts.observers.caches));
+    let engine = EngineBuilder::new(runtimes, Arc::new(stores), Arc::new(ledger), now)
+        .catalog(DEFAULT_CATALOG, Arc::clone(&catalog) as _)
+        .config(parts.engine)
+        .scan_config(parts.scan)
+        .caches(caches)
+        .price_plan(price)
+        .athena_billing(AthenaBilling::default())
+        .observer(parts.observers.queries.unwrap_or_else(|| Arc::new(NoObserver)))
+        .build()?;
+    Ok(Wired { engine, catalog, data_dir })
+}
+
+fn open_data_dir(path: &Path) -> Result<(Option<DataDir>, SqliteCatalog, Ledger), Fault> {
+    let dir = DataDir::lock(path)?;
+    let catalog = SqliteCatalog::open(dir.path(), now_seconds)?;
+    let ledger = Ledger::open(&dir.path().join(LEDGER_FILE))?;
+    Ok((Some(dir), catalog, ledger))
+}
