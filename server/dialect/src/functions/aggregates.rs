@@ -62,12 +62,23 @@ struct TrinoAggregate {
 
 impl TrinoAggregate {
     fn new(kind: Kind) -> Self {
-        Self { kind, aliases: Vec::new(), signature: Signature::user_defined(Volatility::Immutable) }
+        Self {
+            kind,
+            aliases: Vec::new(),
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
     }
 
     fn refuse(&self, types: &[DataType], expected: &str) -> datafusion::error::DataFusionError {
-        let given = types.iter().map(|t| Ty::of_type(t).to_string()).collect::<Vec<_>>().join(", ");
-        type_mismatch(format!("Unexpected parameters ({given}) for function {}. Expected: {expected}", self.name()))
+        let given = types
+            .iter()
+            .map(|t| Ty::of_type(t).to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
+        type_mismatch(format!(
+            "Unexpected parameters ({given}) for function {}. Expected: {expected}",
+            self.name()
+        ))
     }
 }
 
@@ -92,16 +103,23 @@ impl AggregateUDFImpl for TrinoAggregate {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match (self.kind, types) {
-            (Kind::Fold(fold), [one]) => {
-                fold.input(one).map(|t| vec![t]).ok_or_else(|| self.refuse(types, fold.expected()))
+            (Kind::Fold(fold), [one]) => fold
+                .input(one)
+                .map(|t| vec![t])
+                .ok_or_else(|| self.refuse(types, fold.expected())),
+            (Kind::MaxBy | Kind::MinBy, [x, y]) if !Ty::of_type(y).is_nested() => {
+                Ok(vec![canonical(x), canonical(y)])
             }
-            (Kind::MaxBy | Kind::MinBy, [x, y]) if !Ty::of_type(y).is_nested() => Ok(vec![canonical(x), canonical(y)]),
-            (Kind::MaxBy | Kind::MinBy, [_, _, _]) => {
-                Err(not_supported(&format!("{} with a count", self.name()), "functions-that-differ"))
-            }
+            (Kind::MaxBy | Kind::MinBy, [_, _, _]) => Err(not_supported(
+                &format!("{} with a count", self.name()),
+                "functions-that-differ",
+            )),
             (Kind::MapAgg, [k, v]) if !Ty::of_type(k).is_nested() => Ok(vec![canonical(k), canonical(v)]),
             (Kind::Histogram, [x]) if !Ty::of_type(x).is_nested() => Ok(vec![canonical(x)]),
-            _ => Err(self.refuse(types, "one value (sum, avg, ...) or a value and a key (max_by, map_agg)")),
+            _ => Err(self.refuse(
+                types,
+                "one value (sum, avg, ...) or a value and a key (max_by, map_agg)",
+            )),
         }
     }
 
@@ -119,7 +137,11 @@ impl AggregateUDFImpl for TrinoAggregate {
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let types: Vec<_> = args.expr_fields.iter().map(|f| f.data_type().clone()).collect();
         if args.is_distinct {
-            return Ok(Box::new(collect::Distinct::new(self.kind, &types, args.return_type())?));
+            return Ok(Box::new(collect::Distinct::new(
+                self.kind,
+                &types,
+                args.return_type(),
+            )?));
         }
         new_accumulator(self.kind, &types, args.return_type())
     }
@@ -147,16 +169,25 @@ impl AggregateUDFImpl for TrinoAggregate {
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
         match (self.kind, args.expr_fields) {
-            (Kind::Fold(fold), [field]) => {
-                Ok(Box::new(Folded::new(fold, field.data_type(), args.return_type())?))
-            }
-            _ => Err(datafusion::error::DataFusionError::Internal(format!("{} has no groups form", self.name()))),
+            (Kind::Fold(fold), [field]) => Ok(Box::new(Folded::new(
+                fold,
+                field.data_type(),
+                args.return_type(),
+            )?)),
+            _ => Err(datafusion::error::DataFusionError::Internal(format!(
+                "{} has no groups form",
+                self.name()
+            ))),
         }
     }
 }
 
 /// The plain accumulator of a kind.
-pub(super) fn new_accumulator(kind: Kind, types: &[DataType], returns: &DataType) -> Result<Box<dyn Accumulator>> {
+pub(super) fn new_accumulator(
+    kind: Kind,
+    types: &[DataType],
+    returns: &DataType,
+) -> Result<Box<dyn Accumulator>> {
     match (kind, types) {
         (Kind::Fold(fold), [one]) => Ok(Box::new(Folded::new(fold, one, returns)?)),
         _ => Ok(Box::new(Collected::new(kind, types)?)),

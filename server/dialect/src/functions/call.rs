@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray,
-    MapArray, StringArray, StringBuilder,
+    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Date32Array, Float64Array,
+    Int64Array, ListArray, MapArray, StringArray, StringBuilder,
 };
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Date32Type, FieldRef, Float64Type, Int64Type};
 use datafusion::error::{DataFusionError, Result};
@@ -83,11 +83,18 @@ impl<T: ArrowPrimitiveType> Column<'_, arrow::array::PrimitiveArray<T>> {
 }
 
 impl Call {
-    fn column<'a, A: Array>(&'a self, i: usize, cast: impl Fn(&'a ArrayRef) -> Option<&'a A>) -> Result<Column<'a, A>> {
+    fn column<'a, A: Array>(
+        &'a self,
+        i: usize,
+        cast: impl Fn(&'a ArrayRef) -> Option<&'a A>,
+    ) -> Result<Column<'a, A>> {
         let array = self.args.get(i).and_then(cast).ok_or_else(|| {
             DataFusionError::Internal(format!("{}: argument {i} has an unexpected type", self.name))
         })?;
-        Ok(Column { array, constant: array.len() == 1 && self.rows != 1 })
+        Ok(Column {
+            array,
+            constant: array.len() == 1 && self.rows != 1,
+        })
     }
 
     /// How many arguments were given.
@@ -174,7 +181,10 @@ impl Call {
     }
 
     /// Builds a binary column with the same caps.
-    pub(crate) fn build_bytes(&self, mut value: impl FnMut(usize) -> Result<Option<Vec<u8>>>) -> Result<ArrayRef> {
+    pub(crate) fn build_bytes(
+        &self,
+        mut value: impl FnMut(usize) -> Result<Option<Vec<u8>>>,
+    ) -> Result<ArrayRef> {
         let mut out = BinaryBuilder::with_capacity(self.rows, self.rows * 8);
         let mut total = 0;
         for row in 0..self.rows {
@@ -198,7 +208,10 @@ impl Call {
     }
 
     /// Builds a boolean column.
-    pub(crate) fn build_bool(&self, mut value: impl FnMut(usize) -> Result<Option<bool>>) -> Result<ArrayRef> {
+    pub(crate) fn build_bool(
+        &self,
+        mut value: impl FnMut(usize) -> Result<Option<bool>>,
+    ) -> Result<ArrayRef> {
         let values = (0..self.rows).map(&mut value).collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(BooleanArray::from(values)))
     }
@@ -221,7 +234,10 @@ impl Call {
         if total > MAX_BATCH_BYTES {
             return Err(fault(Fault::new(
                 Code::ExceededMemoryLimit,
-                format!("{}: results of one batch are larger than {MAX_BATCH_BYTES} bytes", self.name),
+                format!(
+                    "{}: results of one batch are larger than {MAX_BATCH_BYTES} bytes",
+                    self.name
+                ),
             )));
         }
         Ok(total)

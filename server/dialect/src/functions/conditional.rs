@@ -17,23 +17,51 @@ use crate::semantics::error::{not_supported, type_mismatch};
 use crate::semantics::ty::{Ty, display};
 
 pub(super) static SPECS: &[Spec] = &[
-    spec("greatest", &[], &[variadic(&[Common], Returns::Same(0), |c| extreme(c, Ordering::Greater))]),
-    spec("least", &[], &[variadic(&[Common], Returns::Same(0), |c| extreme(c, Ordering::Less))]),
+    spec(
+        "greatest",
+        &[],
+        &[variadic(&[Common], Returns::Same(0), |c| {
+            extreme(c, Ordering::Greater)
+        })],
+    ),
+    spec(
+        "least",
+        &[],
+        &[variadic(&[Common], Returns::Same(0), |c| {
+            extreme(c, Ordering::Less)
+        })],
+    ),
     // The semantic pass turns `if` into CASE, which evaluates one branch only; this body is its meaning.
-    spec("if", &[], &[
-        generic(&[Bool, Common, Common], Returns::Same(1), choose),
-        generic(&[Bool, Any], Returns::Same(1), choose),
-    ]),
-    json_spec("typeof", Json::In, &[over(&[Any], &DataType::Utf8, |c| {
-        let name = c.fields.first().map(|f| display(f)).unwrap_or_default();
-        c.build_text(|_| Ok(Some(name.clone().into())))
-    })]),
+    spec(
+        "if",
+        &[],
+        &[
+            generic(&[Bool, Common, Common], Returns::Same(1), choose),
+            generic(&[Bool, Any], Returns::Same(1), choose),
+        ],
+    ),
+    json_spec(
+        "typeof",
+        Json::In,
+        &[over(&[Any], &DataType::Utf8, |c| {
+            let name = c.fields.first().map(|f| display(f)).unwrap_or_default();
+            c.build_text(|_| Ok(Some(name.clone().into())))
+        })],
+    ),
 ];
 
 fn has_nan(array: &ArrayRef) -> bool {
     match array.data_type() {
-        DataType::Float64 => array.as_primitive::<Float64Type>().iter().flatten().any(f64::is_nan),
-        DataType::Float32 => array.as_primitive::<Float32Type>().iter().flatten().any(f32::is_nan),
+        DataType::Float64 => array
+            .as_primitive::<Float64Type>()
+            .iter()
+            .flatten()
+            .any(f64::is_nan),
+        DataType::Float32 => array
+            .as_primitive::<Float32Type>()
+            .iter()
+            .flatten()
+            .any(f32::is_nan),
         _ => false,
     }
 }
@@ -42,7 +70,10 @@ fn has_nan(array: &ArrayRef) -> bool {
 fn extreme(c: &Call, wanted: Ordering) -> Result<ArrayRef> {
     let ty = Ty::of_type(&c.returns);
     if ty.is_nested() || matches!(ty, Ty::Json | Ty::Interval | Ty::Other) {
-        return Err(type_mismatch(format!("Type {ty} is not orderable for function {}", c.name)));
+        return Err(type_mismatch(format!(
+            "Type {ty} is not orderable for function {}",
+            c.name
+        )));
     }
     let mut best = c.full(0)?;
     for i in 0..c.len() {
@@ -65,6 +96,10 @@ fn choose(c: &Call) -> Result<ArrayRef> {
     let test = c.boolean(0)?;
     let test: BooleanArray = (0..c.rows).map(|r| Some(test.get(r).unwrap_or(false))).collect();
     let then = c.full(1)?;
-    let otherwise = if c.len() == 3 { c.full(2)? } else { arrow::array::new_null_array(then.data_type(), c.rows) };
+    let otherwise = if c.len() == 3 {
+        c.full(2)?
+    } else {
+        arrow::array::new_null_array(then.data_type(), c.rows)
+    };
     Ok(zip(&test, &Arc::clone(&then), &otherwise)?)
 }

@@ -6,10 +6,28 @@ use datafusion::error::{DataFusionError, Result};
 use crate::semantics::error::{bad_argument, not_supported};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
-const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const WEEKDAYS: [&str; 7] = [
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+];
 
 /// One item of a pattern: a code after `%`, or a literal character.
 enum Item {
@@ -29,11 +47,13 @@ fn items(pattern: &str) -> Result<Vec<Item>> {
             // A percent sign at the end stands for itself.
             None => out.push(Item::Literal('%')),
             Some(code @ ('D' | 'U' | 'u' | 'V' | 'w' | 'X')) => {
-                return Err(bad_argument(format!("%{code} not supported in date format string")));
+                return Err(bad_argument(format!(
+                    "%{code} not supported in date format string"
+                )));
             }
             Some(
-                code @ ('a' | 'b' | 'c' | 'd' | 'e' | 'f' | 'H' | 'h' | 'I' | 'i' | 'j' | 'k' | 'l' | 'M' | 'm' | 'p' | 'r'
-                | 'S' | 's' | 'T' | 'v' | 'W' | 'x' | 'Y' | 'y'),
+                code @ ('a' | 'b' | 'c' | 'd' | 'e' | 'f' | 'H' | 'h' | 'I' | 'i' | 'j' | 'k' | 'l' | 'M'
+                | 'm' | 'p' | 'r' | 'S' | 's' | 'T' | 'v' | 'W' | 'x' | 'Y' | 'y'),
             ) => out.push(Item::Code(code)),
             Some(other) => out.push(Item::Literal(other)),
         }
@@ -108,7 +128,12 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn number(&mut self, max_digits: usize) -> Option<u32> {
-        let count = self.rest.bytes().take(max_digits).take_while(u8::is_ascii_digit).count();
+        let count = self
+            .rest
+            .bytes()
+            .take(max_digits)
+            .take_while(u8::is_ascii_digit)
+            .count();
         if count == 0 {
             return None;
         }
@@ -128,7 +153,11 @@ impl Scan<'_> {
 
     /// The longest of full and short names, in any case.
     fn name(&mut self, names: &[&str]) -> Option<usize> {
-        let starts = |name: &str| self.rest.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name));
+        let starts = |name: &str| {
+            self.rest
+                .get(..name.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(name))
+        };
         let full = names.iter().position(|n| starts(n)).map(|i| (i, names[i].len()));
         let short = names.iter().position(|n| starts(&n[..3])).map(|i| (i, 3));
         let (i, length) = full.or(short)?;
@@ -152,7 +181,11 @@ impl Scan<'_> {
         let (digits, rest) = self.rest.split_at(count);
         self.rest = rest;
         let padded = format!("{digits:0<3}");
-        if count == 0 { None } else { padded[..3].parse().ok() }
+        if count == 0 {
+            None
+        } else {
+            padded[..3].parse().ok()
+        }
     }
 
     fn year(&mut self) -> Option<i32> {
@@ -243,7 +276,13 @@ fn resolve(f: &Fields) -> Option<NaiveDateTime> {
     let hour = match (f.hour, f.hour12) {
         (Some(hour), None) => hour,
         (None, Some(hour)) => hour % 12 + if f.pm.unwrap_or(false) { 12 } else { 0 },
-        (None, None) => if f.pm.unwrap_or(false) { 12 } else { 0 },
+        (None, None) => {
+            if f.pm.unwrap_or(false) {
+                12
+            } else {
+                0
+            }
+        }
         (Some(_), Some(_)) => return None,
     };
     date.and_hms_milli_opt(hour, f.minute, f.second, f.millis)

@@ -4,9 +4,10 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimeUnit};
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, Timelike};
+use chrono::{DateTime, Datelike, Months, NaiveDateTime, Timelike};
 use datafusion::error::{DataFusionError, Result};
 
+use super::calendar::{add, diff, first_of, out_of_calendar, truncate, unit};
 use super::call::Call;
 use super::date_pattern::{format_pattern, parse_pattern};
 use super::signature::Param::{Any, Bigint, Date, Double, Timestamp, Varchar};
@@ -35,38 +36,83 @@ pub(super) static SPECS: &[Spec] = &[
     date_field!("month", [], |t| t.month().into()),
     date_field!("week", ["week_of_year"], |t| t.iso_week().week().into()),
     date_field!("day", ["day_of_month"], |t| t.day().into()),
-    date_field!("day_of_week", ["dow"], |t| t.weekday().number_from_monday().into()),
+    date_field!("day_of_week", ["dow"], |t| t
+        .weekday()
+        .number_from_monday()
+        .into()),
     date_field!("day_of_year", ["doy"], |t| t.ordinal().into()),
     date_field!("year_of_week", ["yow"], |t| t.iso_week().year().into()),
     time_field!("hour", |t| t.hour().into()),
     time_field!("minute", |t| t.minute().into()),
     time_field!("second", |t| t.second().into()),
     time_field!("millisecond", |t| (t.nanosecond() / 1_000_000).into()),
-    spec("date_trunc", &[], &[
-        generic(&[Varchar, Date], Returns::Same(1), |c| truncate_date(c)),
-        generic(&[Varchar, Timestamp], Returns::Same(1), |c| truncate_timestamp(c)),
-    ]),
-    spec("date_add", &[], &[
-        generic(&[Varchar, Bigint, Date], Returns::Same(2), add_date),
-        generic(&[Varchar, Bigint, Timestamp], Returns::Same(2), add_timestamp),
-    ]),
-    spec("date_diff", &[], &[
-        over(&[Varchar, Date, Date], INT, diff_dates),
-        over(&[Varchar, Timestamp, Timestamp], INT, diff_timestamps),
-    ]),
-    spec("last_day_of_month", &[], &[over(&[Date], DATE, last_day), over(&[Timestamp], DATE, last_day)]),
-    spec("date_format", &[], &[over(&[Timestamp, Varchar], UTF8, date_format)]),
-    spec("date_parse", &[], &[over(&[Varchar, Varchar], &TIMESTAMP_MS, date_parse)]),
-    spec("to_unixtime", &[], &[over(&[Timestamp], &DataType::Float64, to_unixtime)]),
-    spec("from_unixtime", &[], &[generic(&[Double], Returns::Computed(zoned), from_unixtime)]),
+    spec(
+        "date_trunc",
+        &[],
+        &[
+            generic(&[Varchar, Date], Returns::Same(1), truncate_date),
+            generic(&[Varchar, Timestamp], Returns::Same(1), truncate_timestamp),
+        ],
+    ),
+    spec(
+        "date_add",
+        &[],
+        &[
+            generic(&[Varchar, Bigint, Date], Returns::Same(2), add_date),
+            generic(&[Varchar, Bigint, Timestamp], Returns::Same(2), add_timestamp),
+        ],
+    ),
+    spec(
+        "date_diff",
+        &[],
+        &[
+            over(&[Varchar, Date, Date], INT, diff_dates),
+            over(&[Varchar, Timestamp, Timestamp], INT, diff_timestamps),
+        ],
+    ),
+    spec(
+        "last_day_of_month",
+        &[],
+        &[over(&[Date], DATE, last_day), over(&[Timestamp], DATE, last_day)],
+    ),
+    spec(
+        "date_format",
+        &[],
+        &[over(&[Timestamp, Varchar], UTF8, date_format)],
+    ),
+    spec(
+        "date_parse",
+        &[],
+        &[over(&[Varchar, Varchar], &TIMESTAMP_MS, date_parse)],
+    ),
+    spec(
+        "to_unixtime",
+        &[],
+        &[over(&[Timestamp], &DataType::Float64, to_unixtime)],
+    ),
+    spec(
+        "from_unixtime",
+        &[],
+        &[generic(&[Double], Returns::Computed(zoned), from_unixtime)],
+    ),
     spec("from_iso8601_date", &[], &[over(&[Varchar], DATE, from_iso_date)]),
-    spec("to_iso8601", &[], &[over(&[Date], UTF8, to_iso), over(&[Timestamp], UTF8, to_iso)]),
-    spec("current_timezone", &[], &[over(&[], UTF8, |c| c.build_text(|_| Ok(Some("UTC".into()))))]),
+    spec(
+        "to_iso8601",
+        &[],
+        &[over(&[Date], UTF8, to_iso), over(&[Timestamp], UTF8, to_iso)],
+    ),
+    spec(
+        "current_timezone",
+        &[],
+        &[over(&[], UTF8, |c| c.build_text(|_| Ok(Some("UTC".into()))))],
+    ),
     // The semantic pass turns `date(x)` into a CAST.
     spec("date", &[], DATE_OVERLOADS),
 ];
 
-const DATE_OVERLOADS: &[Overload] = &[over(&[Any], DATE, |c| Ok(arrow::compute::cast(&c.full(0)?, DATE)?))];
+const DATE_OVERLOADS: &[Overload] = &[over(&[Any], DATE, |c| {
+    Ok(arrow::compute::cast(&c.full(0)?, DATE)?)
+})];
 
 fn zoned(_: &[DataType]) -> Result<DataType> {
     Ok(DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())))
@@ -86,16 +132,30 @@ impl Instants {
         let array = column.array();
         let (wide, per_second) = match array.data_type() {
             // Negative: seconds per tick.
-            DataType::Date32 => (arrow::compute::cast(&arrow::compute::cast(array, &DataType::Int32)?, INT)?, -86_400),
+            DataType::Date32 => (
+                arrow::compute::cast(&arrow::compute::cast(array, &DataType::Int32)?, INT)?,
+                -86_400,
+            ),
             DataType::Timestamp(TimeUnit::Second, _) => (arrow::compute::cast(array, INT)?, 1),
             DataType::Timestamp(TimeUnit::Millisecond, _) => (arrow::compute::cast(array, INT)?, 1_000),
             DataType::Timestamp(TimeUnit::Microsecond, _) => (arrow::compute::cast(array, INT)?, 1_000_000),
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => (arrow::compute::cast(array, INT)?, 1_000_000_000),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+                (arrow::compute::cast(array, INT)?, 1_000_000_000)
+            }
             DataType::Null => (arrow::array::new_null_array(INT, array.len()), 1),
-            other => return Err(DataFusionError::Internal(format!("{}: unexpected type {other}", c.name))),
+            other => {
+                return Err(DataFusionError::Internal(format!(
+                    "{}: unexpected type {other}",
+                    c.name
+                )));
+            }
         };
         let ticks = wide.as_primitive::<Int64Type>().clone();
-        Ok(Self { constant: ticks.len() == 1 && c.rows != 1, ticks, per_second })
+        Ok(Self {
+            constant: ticks.len() == 1 && c.rows != 1,
+            ticks,
+            per_second,
+        })
     }
 
     fn raw(&self, row: usize) -> Option<i64> {
@@ -113,7 +173,10 @@ impl Instants {
             (ticks.saturating_mul(-self.per_second), 0)
         } else {
             let rest = ticks.rem_euclid(self.per_second);
-            (ticks.div_euclid(self.per_second), rest * (1_000_000_000 / self.per_second))
+            (
+                ticks.div_euclid(self.per_second),
+                rest * (1_000_000_000 / self.per_second),
+            )
         };
         DateTime::from_timestamp(seconds, u32::try_from(nanos).unwrap_or(0))
             .map(|t| t.naive_utc())
@@ -128,7 +191,9 @@ impl Instants {
         }
         utc.timestamp()
             .checked_mul(self.per_second)
-            .and_then(|t| t.checked_add(i64::from(utc.timestamp_subsec_nanos()) / (1_000_000_000 / self.per_second)))
+            .and_then(|t| {
+                t.checked_add(i64::from(utc.timestamp_subsec_nanos()) / (1_000_000_000 / self.per_second))
+            })
             .ok_or_else(|| out_of_range("timestamp is out of range"))
     }
 }
@@ -138,75 +203,12 @@ fn field(c: &Call, f: impl Fn(NaiveDateTime) -> i64) -> Result<ArrayRef> {
     c.build::<Int64Type>(|r| Ok(times.get(r)?.map(&f)))
 }
 
-/// Units of `date_trunc`, `date_add`, `date_diff`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Unit {
-    Millisecond,
-    Second,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-    Quarter,
-    Year,
-}
-
-fn unit(name: &str, of_date: bool) -> Result<Unit> {
-    let unit = match name.to_ascii_lowercase().as_str() {
-        "millisecond" => Unit::Millisecond,
-        "second" => Unit::Second,
-        "minute" => Unit::Minute,
-        "hour" => Unit::Hour,
-        "day" => Unit::Day,
-        "week" => Unit::Week,
-        "month" => Unit::Month,
-        "quarter" => Unit::Quarter,
-        "year" => Unit::Year,
-        _ => return Err(bad_argument(format!("'{name}' is not a valid {} field", kind(of_date)))),
-    };
-    if of_date && unit < Unit::Day {
-        return Err(bad_argument(format!("'{name}' is not a valid DATE field")));
-    }
-    Ok(unit)
-}
-
-fn kind(of_date: bool) -> &'static str {
-    if of_date { "DATE" } else { "TIMESTAMP" }
-}
-
-fn out_of_calendar() -> DataFusionError {
-    out_of_range("date or timestamp is out of range")
-}
-
-fn first_of(year: i32, month: u32) -> Result<NaiveDate> {
-    NaiveDate::from_ymd_opt(year, month, 1).ok_or_else(out_of_calendar)
-}
-
-fn truncate(time: NaiveDateTime, unit: Unit) -> Result<NaiveDateTime> {
-    let date = time.date();
-    let clock = |h, m, s, ms: u32| date.and_hms_milli_opt(h, m, s, ms).ok_or_else(out_of_calendar);
-    let midnight = |d: NaiveDate| d.and_hms_opt(0, 0, 0).ok_or_else(out_of_calendar);
-    match unit {
-        Unit::Millisecond => clock(time.hour(), time.minute(), time.second(), time.nanosecond() / 1_000_000),
-        Unit::Second => clock(time.hour(), time.minute(), time.second(), 0),
-        Unit::Minute => clock(time.hour(), time.minute(), 0, 0),
-        Unit::Hour => clock(time.hour(), 0, 0, 0),
-        Unit::Day => midnight(date),
-        Unit::Week => {
-            let back = Days::new(date.weekday().num_days_from_monday().into());
-            midnight(date.checked_sub_days(back).ok_or_else(out_of_calendar)?)
-        }
-        Unit::Month => midnight(first_of(date.year(), date.month())?),
-        Unit::Quarter => midnight(first_of(date.year(), date.month0() / 3 * 3 + 1)?),
-        Unit::Year => midnight(first_of(date.year(), 1)?),
-    }
-}
-
 fn truncate_date(c: &Call) -> Result<ArrayRef> {
     let (name, times) = (c.text(0)?, Instants::of(c, 1)?);
     c.build::<Date32Type>(|r| {
-        let (Some(name), Some(time)) = (name.get(r), times.get(r)?) else { return Ok(None) };
+        let (Some(name), Some(time)) = (name.get(r), times.get(r)?) else {
+            return Ok(None);
+        };
         days(times.ticks_of(truncate(time, unit(name, true)?)?)?).map(Some)
     })
 }
@@ -218,7 +220,9 @@ fn days(ticks: i64) -> Result<i32> {
 fn truncate_timestamp(c: &Call) -> Result<ArrayRef> {
     let (name, times) = (c.text(0)?, Instants::of(c, 1)?);
     timestamps(c, |r| {
-        let (Some(name), Some(time)) = (name.get(r), times.get(r)?) else { return Ok(None) };
+        let (Some(name), Some(time)) = (name.get(r), times.get(r)?) else {
+            return Ok(None);
+        };
         times.ticks_of(truncate(time, unit(name, false)?)?).map(Some)
     })
 }
@@ -229,34 +233,12 @@ fn timestamps(c: &Call, mut ticks: impl FnMut(usize) -> Result<Option<i64>>) -> 
     Ok(arrow::compute::cast(&values, &c.returns)?)
 }
 
-fn add(time: NaiveDateTime, unit: Unit, n: i64) -> Result<NaiveDateTime> {
-    let months = |per: i64| -> Result<NaiveDateTime> {
-        let total = n.checked_mul(per).ok_or_else(out_of_calendar)?;
-        let months = Months::new(u32::try_from(total.unsigned_abs()).map_err(|_| out_of_calendar())?);
-        if total < 0 { time.checked_sub_months(months) } else { time.checked_add_months(months) }
-            .ok_or_else(out_of_calendar)
-    };
-    let millis = |per: i64| -> Result<NaiveDateTime> {
-        let delta = n.checked_mul(per).and_then(chrono::TimeDelta::try_milliseconds).ok_or_else(out_of_calendar)?;
-        time.checked_add_signed(delta).ok_or_else(out_of_calendar)
-    };
-    match unit {
-        Unit::Millisecond => millis(1),
-        Unit::Second => millis(1_000),
-        Unit::Minute => millis(60_000),
-        Unit::Hour => millis(3_600_000),
-        Unit::Day => millis(86_400_000),
-        Unit::Week => millis(7 * 86_400_000),
-        Unit::Month => months(1),
-        Unit::Quarter => months(3),
-        Unit::Year => months(12),
-    }
-}
-
 fn add_date(c: &Call) -> Result<ArrayRef> {
     let (name, n, times) = (c.text(0)?, c.int(1)?, Instants::of(c, 2)?);
     c.build::<Date32Type>(|r| {
-        let (Some(name), Some(n), Some(time)) = (name.get(r), n.get(r), times.get(r)?) else { return Ok(None) };
+        let (Some(name), Some(n), Some(time)) = (name.get(r), n.get(r), times.get(r)?) else {
+            return Ok(None);
+        };
         days(times.ticks_of(add(time, unit(name, true)?, n)?)?).map(Some)
     })
 }
@@ -264,50 +246,19 @@ fn add_date(c: &Call) -> Result<ArrayRef> {
 fn add_timestamp(c: &Call) -> Result<ArrayRef> {
     let (name, n, times) = (c.text(0)?, c.int(1)?, Instants::of(c, 2)?);
     timestamps(c, |r| {
-        let (Some(name), Some(n), Some(time)) = (name.get(r), n.get(r), times.get(r)?) else { return Ok(None) };
+        let (Some(name), Some(n), Some(time)) = (name.get(r), n.get(r), times.get(r)?) else {
+            return Ok(None);
+        };
         times.ticks_of(add(time, unit(name, false)?, n)?).map(Some)
     })
-}
-
-/// Whole units from `a` to `b`, toward zero.
-fn diff(a: NaiveDateTime, b: NaiveDateTime, unit: Unit) -> Result<i64> {
-    let millis = (b.and_utc().timestamp_millis()) - (a.and_utc().timestamp_millis());
-    Ok(match unit {
-        Unit::Millisecond => millis,
-        Unit::Second => millis / 1_000,
-        Unit::Minute => millis / 60_000,
-        Unit::Hour => millis / 3_600_000,
-        Unit::Day => millis / 86_400_000,
-        Unit::Week => millis / (7 * 86_400_000),
-        Unit::Month => months_between(a, b)?,
-        Unit::Quarter => months_between(a, b)? / 3,
-        Unit::Year => months_between(a, b)? / 12,
-    })
-}
-
-/// Joda's count: the most months that, added to `a` (clamped to the month's end), do not pass `b`.
-fn months_between(a: NaiveDateTime, b: NaiveDateTime) -> Result<i64> {
-    if b < a {
-        return Ok(-months_between_forward(b, a)?);
-    }
-    months_between_forward(a, b)
-}
-
-fn months_between_forward(from: NaiveDateTime, to: NaiveDateTime) -> Result<i64> {
-    let guess = i64::from(to.year() - from.year()) * 12 + i64::from(to.month()) - i64::from(from.month());
-    // Day of month and time of day decide whether the last month is whole; the last day of a month counts
-    // as whole when the start lies past it.
-    let last_day = to.date().with_day(1).and_then(|d| d.checked_add_months(Months::new(1))).and_then(|d| d.pred_opt());
-    let last = last_day.ok_or_else(out_of_calendar)?.day();
-    let start_day = from.day().min(last);
-    let before = (to.day(), to.time()) < (start_day, from.time());
-    Ok(guess - i64::from(before))
 }
 
 fn diff_columns(c: &Call, of_date: bool) -> Result<ArrayRef> {
     let (name, a, b) = (c.text(0)?, Instants::of(c, 1)?, Instants::of(c, 2)?);
     c.build::<Int64Type>(|r| {
-        let (Some(name), Some(a), Some(b)) = (name.get(r), a.get(r)?, b.get(r)?) else { return Ok(None) };
+        let (Some(name), Some(a), Some(b)) = (name.get(r), a.get(r)?, b.get(r)?) else {
+            return Ok(None);
+        };
         diff(a, b, unit(name, of_date)?).map(Some)
     })
 }
@@ -323,9 +274,14 @@ fn diff_timestamps(c: &Call) -> Result<ArrayRef> {
 fn last_day(c: &Call) -> Result<ArrayRef> {
     let times = Instants::of(c, 0)?;
     c.build::<Date32Type>(|r| {
-        let Some(time) = times.get(r)? else { return Ok(None) };
+        let Some(time) = times.get(r)? else {
+            return Ok(None);
+        };
         let first = first_of(time.year(), time.month())?;
-        let last = first.checked_add_months(Months::new(1)).and_then(|d| d.pred_opt()).ok_or_else(out_of_calendar)?;
+        let last = first
+            .checked_add_months(Months::new(1))
+            .and_then(|d| d.pred_opt())
+            .ok_or_else(out_of_calendar)?;
         Ok(Some(last.num_days_from_ce() - 719_163))
     })
 }
@@ -333,7 +289,9 @@ fn last_day(c: &Call) -> Result<ArrayRef> {
 fn date_format(c: &Call) -> Result<ArrayRef> {
     let (times, pattern) = (Instants::of(c, 0)?, c.text(1)?);
     c.build_text(|r| {
-        let (Some(time), Some(pattern)) = (times.get(r)?, pattern.get(r)) else { return Ok(None) };
+        let (Some(time), Some(pattern)) = (times.get(r)?, pattern.get(r)) else {
+            return Ok(None);
+        };
         format_pattern(time, pattern).map(|s| Some(s.into()))
     })
 }
@@ -341,7 +299,9 @@ fn date_format(c: &Call) -> Result<ArrayRef> {
 fn date_parse(c: &Call) -> Result<ArrayRef> {
     let (text, pattern) = (c.text(0)?, c.text(1)?);
     timestamps(c, |r| {
-        let (Some(text), Some(pattern)) = (text.get(r), pattern.get(r)) else { return Ok(None) };
+        let (Some(text), Some(pattern)) = (text.get(r), pattern.get(r)) else {
+            return Ok(None);
+        };
         Ok(Some(parse_pattern(text, pattern)?.and_utc().timestamp_millis()))
     })
 }
@@ -350,14 +310,22 @@ fn to_unixtime(c: &Call) -> Result<ArrayRef> {
     let times = Instants::of(c, 0)?;
     c.build::<Float64Type>(|r| {
         // Seconds with the fraction the type keeps, divided once.
-        Ok(times.raw(r).map(|ticks| if times.per_second < 0 { (ticks * -times.per_second) as f64 } else { ticks as f64 / times.per_second as f64 }))
+        Ok(times.raw(r).map(|ticks| {
+            if times.per_second < 0 {
+                (ticks * -times.per_second) as f64
+            } else {
+                ticks as f64 / times.per_second as f64
+            }
+        }))
     })
 }
 
 fn from_unixtime(c: &Call) -> Result<ArrayRef> {
     let seconds = c.double(0)?;
     timestamps(c, |r| {
-        let Some(seconds) = seconds.get(r) else { return Ok(None) };
+        let Some(seconds) = seconds.get(r) else {
+            return Ok(None);
+        };
         let millis = (seconds * 1_000.0 + 0.5).floor();
         if !millis.is_finite() || millis.abs() > 8.64e15 {
             return Err(bad_argument(format!("from_unixtime: {seconds} is out of range")));
@@ -372,8 +340,11 @@ fn from_iso_date(c: &Call) -> Result<ArrayRef> {
         let Some(text) = a.get(r) else { return Ok(None) };
         // Week and ordinal dates are valid ISO 8601 too; refusing them is not a wrong answer.
         let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'-') && text.split('-').count() == 3;
-        let date = plain.then(|| crate::semantics::parse_date_text(text).ok()).flatten();
-        date.map(Some).ok_or_else(|| bad_argument(format!("Invalid format: \"{text}\"")))
+        let date = plain
+            .then(|| crate::semantics::parse_date_text(text).ok())
+            .flatten();
+        date.map(Some)
+            .ok_or_else(|| bad_argument(format!("Invalid format: \"{text}\"")))
     })
 }
 
@@ -381,12 +352,14 @@ fn to_iso(c: &Call) -> Result<ArrayRef> {
     let times = Instants::of(c, 0)?;
     let zoned = matches!(c.any(0)?.array().data_type(), DataType::Timestamp(_, Some(_)));
     c.build_text(|r| {
-        let Some(time) = times.get(r)? else { return Ok(None) };
+        let Some(time) = times.get(r)? else {
+            return Ok(None);
+        };
         let date = time.format("%Y-%m-%d");
         let nanos = time.nanosecond();
         let text = match times.per_second {
-            ..0 => date.to_string(),
-            ..=1 => format!("{date}T{}", time.format("%H:%M:%S")),
+            ..=0 => date.to_string(),
+            1 => format!("{date}T{}", time.format("%H:%M:%S")),
             1_000 => format!("{date}T{}.{:03}", time.format("%H:%M:%S"), nanos / 1_000_000),
             1_000_000 => format!("{date}T{}.{:06}", time.format("%H:%M:%S"), nanos / 1_000),
             _ => format!("{date}T{}.{nanos:09}", time.format("%H:%M:%S")),

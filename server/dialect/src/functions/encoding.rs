@@ -22,33 +22,80 @@ const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 pub(super) static SPECS: &[Spec] = &[
-    spec("to_utf8", &[], &[over(&[Varchar], BYTES, |c| {
-        let a = c.text(0)?;
-        c.build_bytes(|r| Ok(a.get(r).map(|s| s.as_bytes().to_vec())))
-    })]),
-    spec("from_utf8", &[], &[over(&[Varbinary], UTF8, |c| {
-        let a = c.bytes(0)?;
-        c.build_text(|r| Ok(a.get(r).map(String::from_utf8_lossy)))
-    })]),
-    spec("to_hex", &[], &[over(&[Varbinary], UTF8, |c| {
-        let a = c.bytes(0)?;
-        c.build_text(|r| Ok(a.get(r).map(|b| b.iter().map(|x| format!("{x:02X}")).collect::<String>().into())))
-    })]),
-    spec("from_hex", &[], &[over(&[Varchar], BYTES, |c| {
-        let a = c.text(0)?;
-        c.build_bytes(|r| a.get(r).map(from_hex).transpose())
-    })]),
-    spec("to_base64", &[], &[over(&[Varbinary], UTF8, |c| to_base64(c, STANDARD))]),
-    spec("to_base64url", &[], &[over(&[Varbinary], UTF8, |c| to_base64(c, URL_SAFE))]),
-    spec("from_base64", &[], &[over(&[Varchar], BYTES, |c| from_base64(c, STANDARD))]),
-    spec("from_base64url", &[], &[over(&[Varchar], BYTES, |c| from_base64(c, URL_SAFE))]),
+    spec(
+        "to_utf8",
+        &[],
+        &[over(&[Varchar], BYTES, |c| {
+            let a = c.text(0)?;
+            c.build_bytes(|r| Ok(a.get(r).map(|s| s.as_bytes().to_vec())))
+        })],
+    ),
+    spec(
+        "from_utf8",
+        &[],
+        &[over(&[Varbinary], UTF8, |c| {
+            let a = c.bytes(0)?;
+            c.build_text(|r| Ok(a.get(r).map(String::from_utf8_lossy)))
+        })],
+    ),
+    spec(
+        "to_hex",
+        &[],
+        &[over(&[Varbinary], UTF8, |c| {
+            let a = c.bytes(0)?;
+            c.build_text(|r| {
+                Ok(a.get(r)
+                    .map(|b| b.iter().map(|x| format!("{x:02X}")).collect::<String>().into()))
+            })
+        })],
+    ),
+    spec(
+        "from_hex",
+        &[],
+        &[over(&[Varchar], BYTES, |c| {
+            let a = c.text(0)?;
+            c.build_bytes(|r| a.get(r).map(from_hex).transpose())
+        })],
+    ),
+    spec(
+        "to_base64",
+        &[],
+        &[over(&[Varbinary], UTF8, |c| to_base64(c, STANDARD))],
+    ),
+    spec(
+        "to_base64url",
+        &[],
+        &[over(&[Varbinary], UTF8, |c| to_base64(c, URL_SAFE))],
+    ),
+    spec(
+        "from_base64",
+        &[],
+        &[over(&[Varchar], BYTES, |c| from_base64(c, STANDARD))],
+    ),
+    spec(
+        "from_base64url",
+        &[],
+        &[over(&[Varchar], BYTES, |c| from_base64(c, URL_SAFE))],
+    ),
     spec("md5", &[], &[over(&[Varbinary], BYTES, |c| digest(c, "md5"))]),
-    spec("sha256", &[], &[over(&[Varbinary], BYTES, |c| digest(c, "sha256"))]),
-    spec("sha512", &[], &[over(&[Varbinary], BYTES, |c| digest(c, "sha512"))]),
-    spec("crc32", &[], &[over(&[Varbinary], &DataType::Int64, |c| {
-        let a = c.bytes(0)?;
-        c.build::<Int64Type>(|r| Ok(a.get(r).map(|b| i64::from(crc32(b)))))
-    })]),
+    spec(
+        "sha256",
+        &[],
+        &[over(&[Varbinary], BYTES, |c| digest(c, "sha256"))],
+    ),
+    spec(
+        "sha512",
+        &[],
+        &[over(&[Varbinary], BYTES, |c| digest(c, "sha512"))],
+    ),
+    spec(
+        "crc32",
+        &[],
+        &[over(&[Varbinary], &DataType::Int64, |c| {
+            let a = c.bytes(0)?;
+            c.build::<Int64Type>(|r| Ok(a.get(r).map(|b| i64::from(crc32(b)))))
+        })],
+    ),
 ];
 
 fn from_hex(text: &str) -> Result<Vec<u8>> {
@@ -58,7 +105,15 @@ fn from_hex(text: &str) -> Result<Vec<u8>> {
         return Err(failed());
     }
     let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    digits.chunks(2).map(|p| digit(p[0]).zip(digit(p[1])).map(|(h, l)| h << 4 | l).ok_or_else(failed)).collect()
+    digits
+        .chunks(2)
+        .map(|p| {
+            digit(p[0])
+                .zip(digit(p[1]))
+                .map(|(h, l)| h << 4 | l)
+                .ok_or_else(failed)
+        })
+        .collect()
 }
 
 fn to_base64(c: &Call, alphabet: &[u8; 64]) -> Result<ArrayRef> {
@@ -86,7 +141,9 @@ fn from_base64(c: &Call, alphabet: &[u8; 64]) -> Result<ArrayRef> {
     let a = c.text(0)?;
     c.build_bytes(|r| {
         let Some(text) = a.get(r) else { return Ok(None) };
-        decode(text, alphabet).map(Some).ok_or_else(|| bad_argument(format!("Illegal base64 text: {text}")))
+        decode(text, alphabet)
+            .map(Some)
+            .ok_or_else(|| bad_argument(format!("Illegal base64 text: {text}")))
     })
 }
 
@@ -119,7 +176,10 @@ fn digest(c: &Call, algorithm: &str) -> Result<ArrayRef> {
     let rows = array.len();
     let field = |name: &str, t: DataType| Arc::new(Field::new(name, t, true));
     let out = datafusion::functions::crypto::digest().invoke_with_args(ScalarFunctionArgs {
-        args: vec![ColumnarValue::Array(array), ColumnarValue::Scalar(ScalarValue::from(algorithm))],
+        args: vec![
+            ColumnarValue::Array(array),
+            ColumnarValue::Scalar(ScalarValue::from(algorithm)),
+        ],
         arg_fields: vec![field("value", DataType::Binary), field("method", DataType::Utf8)],
         number_rows: rows,
         return_field: field("digest", DataType::Binary),
@@ -135,6 +195,12 @@ fn digest(c: &Call, algorithm: &str) -> Result<ArrayRef> {
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 {
+                crc >> 1 ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            }
+        })
     })
 }

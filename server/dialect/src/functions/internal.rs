@@ -1,6 +1,7 @@
 //! Functions that only the semantic pass calls: operators, subscripts, IEEE comparisons. No SQL text can name them.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, FieldRef};
@@ -9,11 +10,17 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, Operator, ScalarUDF};
 
 use super::signature::choose;
-use super::udf::{TrinoFunction, known_udf, udf};
+use super::udf::{Known, TrinoFunction, known_udf, udf};
 
 static FUNCTIONS: LazyLock<HashMap<&'static str, Arc<ScalarUDF>>> = LazyLock::new(|| {
-    let hidden = super::math::OPERATORS.iter().chain(super::floats::SPECS).chain(super::arrays::SUBSCRIPTS);
-    super::specs().chain(hidden).map(|spec| (spec.name, udf(spec))).collect()
+    let hidden = super::math::OPERATORS
+        .iter()
+        .chain(super::floats::SPECS)
+        .chain(super::arrays::SUBSCRIPTS);
+    super::specs()
+        .chain(hidden)
+        .map(|spec| (spec.name, udf(spec)))
+        .collect()
 });
 
 /// A call of a function of ours by name.
@@ -39,8 +46,15 @@ pub(crate) fn operator(op: Operator, left: (Expr, &DataType), right: (Expr, &Dat
     let spec = &super::math::OPERATORS[place];
     let types = [left.1.clone(), right.1.clone()];
     let (overload, coerced) = choose(spec.name, spec.overloads, &types)?;
-    let function = known_udf(spec, overload.return_type(&coerced)?);
-    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![left.0, right.0])))
+    let function = known_udf(
+        spec,
+        overload.return_type(&coerced)?,
+        id(spec.name, [&left.0, &right.0]),
+    );
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(
+        function,
+        vec![left.0, right.0],
+    )))
 }
 
 /// `a || b` of two texts.
@@ -48,13 +62,36 @@ pub(crate) fn concat_text(left: Expr, right: Expr) -> Result<Expr> {
     let spec = super::specs()
         .find(|s| s.name == "concat")
         .ok_or_else(|| DataFusionError::Internal("concat is missing".into()))?;
-    let function = known_udf(spec, DataType::Utf8);
-    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![left, right])))
+    let function = known_udf(spec, DataType::Utf8, id(spec.name, [&left, &right]));
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(
+        function,
+        vec![left, right],
+    )))
+}
+
+/// A number for a call, the same for the same text, from the numbers of its arguments.
+fn id(name: &str, args: [&Expr; 2]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    for arg in args {
+        match arg {
+            Expr::ScalarFunction(call) if let Some(known) = known(call) => known.id.hash(&mut hasher),
+            other => other.schema_name().to_string().hash(&mut hasher),
+        }
+    }
+    hasher.finish()
+}
+
+fn known(call: &ScalarFunction) -> Option<&Known> {
+    call.func
+        .inner()
+        .downcast_ref::<TrinoFunction>()
+        .and_then(TrinoFunction::known)
 }
 
 /// The type of a call that the semantic pass has already resolved.
 pub(crate) fn known_field(call: &ScalarFunction) -> Option<&FieldRef> {
-    call.func.inner().downcast_ref::<TrinoFunction>().and_then(TrinoFunction::known)
+    known(call).map(|known| &known.field)
 }
 
 /// Comparisons of `real` and `double` by IEEE.

@@ -16,42 +16,80 @@ const INT: &DataType = &DataType::Int64;
 const BOOL: &DataType = &DataType::Boolean;
 
 pub(super) static SPECS: &[Spec] = &[
-    json_spec("json_extract_scalar", Json::In, &[over(&[Varchar, Varchar], UTF8, extract_scalar)]),
-    json_spec("json_extract", Json::InOut, &[over(&[Varchar, Varchar], UTF8, extract)]),
+    json_spec(
+        "json_extract_scalar",
+        Json::In,
+        &[over(&[Varchar, Varchar], UTF8, extract_scalar)],
+    ),
+    json_spec(
+        "json_extract",
+        Json::InOut,
+        &[over(&[Varchar, Varchar], UTF8, extract)],
+    ),
     json_spec("json_parse", Json::Out, &[over(&[Varchar], UTF8, parse)]),
-    json_spec("json_format", Json::In, &[over(&[Varchar], UTF8, |c| {
-        let a = c.text(0)?;
-        c.build_text(|r| Ok(a.get(r).map(Into::into)))
-    })]),
-    json_spec("json_array_length", Json::In, &[over(&[Varchar], INT, array_length)]),
+    json_spec(
+        "json_format",
+        Json::In,
+        &[over(&[Varchar], UTF8, |c| {
+            let a = c.text(0)?;
+            c.build_text(|r| Ok(a.get(r).map(Into::into)))
+        })],
+    ),
+    json_spec(
+        "json_array_length",
+        Json::In,
+        &[over(&[Varchar], INT, array_length)],
+    ),
     json_spec("json_size", Json::In, &[over(&[Varchar, Varchar], INT, size)]),
     json_spec("is_json_scalar", Json::In, &[over(&[Varchar], BOOL, is_scalar)]),
-    json_spec("json_array_contains", Json::In, &[
-        over(&[Varchar, Bool], BOOL, |c| {
-            let wanted = c.boolean(1)?;
-            array_contains(c, |r| Ok(wanted.get(r)), |item, w| {
-                item.kind() == Ok(Kind::Boolean) && item.raw() == Ok(if *w { "true" } else { "false" })
-            })
-        }),
-        over(&[Varchar, Bigint], BOOL, |c| {
-            let wanted = c.int(1)?;
-            array_contains(c, |r| Ok(wanted.get(r)), |item, w| {
-                item.kind() == Ok(Kind::Number) && item.raw().is_ok_and(|n| n.parse() == Ok(*w))
-            })
-        }),
-        over(&[Varchar, Double], BOOL, |c| {
-            let wanted = c.primitive::<Float64Type>(1)?;
-            array_contains(c, |r| Ok(wanted.get(r)), |item, w| {
-                item.kind() == Ok(Kind::Number) && item.raw().is_ok_and(|n| n.contains(['.', 'e', 'E']) && n.parse() == Ok(*w))
-            })
-        }),
-        over(&[Varchar, Varchar], BOOL, |c| {
-            let wanted = c.text(1)?;
-            array_contains(c, |r| Ok(wanted.get(r)), |item, w| {
-                item.kind() == Ok(Kind::Text) && item.string().is_ok_and(|s| s == **w)
-            })
-        }),
-    ]),
+    json_spec(
+        "json_array_contains",
+        Json::In,
+        &[
+            over(&[Varchar, Bool], BOOL, |c| {
+                let wanted = c.boolean(1)?;
+                array_contains(
+                    c,
+                    |r| Ok(wanted.get(r)),
+                    |item, w| {
+                        item.kind() == Ok(Kind::Boolean)
+                            && item.raw() == Ok(if *w { "true" } else { "false" })
+                    },
+                )
+            }),
+            over(&[Varchar, Bigint], BOOL, |c| {
+                let wanted = c.int(1)?;
+                array_contains(
+                    c,
+                    |r| Ok(wanted.get(r)),
+                    |item, w| {
+                        item.kind() == Ok(Kind::Number) && item.raw().is_ok_and(|n| n.parse() == Ok(*w))
+                    },
+                )
+            }),
+            over(&[Varchar, Double], BOOL, |c| {
+                let wanted = c.primitive::<Float64Type>(1)?;
+                array_contains(
+                    c,
+                    |r| Ok(wanted.get(r)),
+                    |item, w| {
+                        item.kind() == Ok(Kind::Number)
+                            && item
+                                .raw()
+                                .is_ok_and(|n| n.contains(['.', 'e', 'E']) && n.parse() == Ok(*w))
+                    },
+                )
+            }),
+            over(&[Varchar, Varchar], BOOL, |c| {
+                let wanted = c.text(1)?;
+                array_contains(
+                    c,
+                    |r| Ok(wanted.get(r)),
+                    |item, w| item.kind() == Ok(Kind::Text) && item.string().is_ok_and(|s| s == **w),
+                )
+            }),
+        ],
+    ),
 ];
 
 /// Remembers the last path: it is a constant nearly always.
@@ -62,7 +100,10 @@ struct Paths {
 
 impl Paths {
     fn new() -> Self {
-        Self { text: "$".to_owned(), steps: Vec::new() }
+        Self {
+            text: "$".to_owned(),
+            steps: Vec::new(),
+        }
     }
 
     fn get(&mut self, path: &str) -> Result<&[Step]> {
@@ -79,10 +120,14 @@ fn extract_scalar(c: &Call) -> Result<ArrayRef> {
     let (text, path) = (c.text(0)?, c.text(1)?);
     let mut paths = Paths::new();
     c.build_text(|r| {
-        let (Some(text), Some(path)) = (text.get(r), path.get(r)) else { return Ok(None) };
+        let (Some(text), Some(path)) = (text.get(r), path.get(r)) else {
+            return Ok(None);
+        };
         let steps = paths.get(path)?;
         let scalar = || -> Result<Option<String>, Malformed> {
-            let Some(found) = Reader::new(text)?.find(steps)? else { return Ok(None) };
+            let Some(found) = Reader::new(text)?.find(steps)? else {
+                return Ok(None);
+            };
             match found.kind()? {
                 Kind::Text => found.string().map(Some),
                 Kind::Number | Kind::Boolean => found.raw().map(|s| Some(s.to_owned())),
@@ -98,10 +143,14 @@ fn extract(c: &Call) -> Result<ArrayRef> {
     let (text, path) = (c.text(0)?, c.text(1)?);
     let mut paths = Paths::new();
     c.build_text(|r| {
-        let (Some(text), Some(path)) = (text.get(r), path.get(r)) else { return Ok(None) };
+        let (Some(text), Some(path)) = (text.get(r), path.get(r)) else {
+            return Ok(None);
+        };
         let steps = paths.get(path)?;
         let value = || -> Result<Option<String>, Malformed> {
-            let Some(found) = Reader::new(text)?.find(steps)? else { return Ok(None) };
+            let Some(found) = Reader::new(text)?.find(steps)? else {
+                return Ok(None);
+            };
             let mut out = String::new();
             found.write(&mut out, false, 0)?;
             Ok(Some(out))
@@ -136,10 +185,15 @@ fn size(c: &Call) -> Result<ArrayRef> {
     let (text, path) = (c.text(0)?, c.text(1)?);
     let mut paths = Paths::new();
     c.build::<Int64Type>(|r| {
-        let (Some(text), Some(path)) = (text.get(r), path.get(r)) else { return Ok(None) };
+        let (Some(text), Some(path)) = (text.get(r), path.get(r)) else {
+            return Ok(None);
+        };
         let steps = paths.get(path)?;
         let count = || -> Result<Option<i64>, Malformed> {
-            Reader::new(text)?.find(steps)?.map(|found| found.list().map(|l| l.len() as i64)).transpose()
+            Reader::new(text)?
+                .find(steps)?
+                .map(|found| found.list().map(|l| l.len() as i64))
+                .transpose()
         };
         Ok(count().unwrap_or(None))
     })
@@ -163,12 +217,19 @@ fn array_contains<T>(
 ) -> Result<ArrayRef> {
     let a = c.text(0)?;
     c.build_bool(|r| {
-        let (Some(text), Some(wanted)) = (a.get(r), wanted(r)?) else { return Ok(None) };
-        let Ok(json) = Reader::new(text) else { return Ok(None) };
+        let (Some(text), Some(wanted)) = (a.get(r), wanted(r)?) else {
+            return Ok(None);
+        };
+        let Ok(json) = Reader::new(text) else {
+            return Ok(None);
+        };
         if json.kind() != Ok(Kind::Array) {
             return Ok(None);
         }
-        Ok(json.list().ok().map(|items| items.iter().any(|(_, item)| same(item, &wanted))))
+        Ok(json
+            .list()
+            .ok()
+            .map(|items| items.iter().any(|(_, item)| same(item, &wanted))))
     })
 }
 

@@ -43,7 +43,11 @@ pub(super) fn parse_path(path: &str) -> Option<Vec<Step>> {
         if let Some(after) = rest.strip_prefix('.') {
             let end = after.find(['.', '[']).unwrap_or(after.len());
             let name = &after[..end];
-            if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | ':' | '-')) {
+            if name.is_empty()
+                || !name
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | ':' | '-'))
+            {
                 return None;
             }
             steps.push(Step::Name(name.to_owned()));
@@ -131,7 +135,10 @@ impl<'a> Reader<'a> {
             Kind::Number => self.number()?,
             Kind::Boolean | Kind::Null => {
                 let rest = &self.text[self.at..];
-                let word = ["true", "false", "null"].into_iter().find(|w| rest.starts_with(w)).ok_or(Malformed)?;
+                let word = ["true", "false", "null"]
+                    .into_iter()
+                    .find(|w| rest.starts_with(w))
+                    .ok_or(Malformed)?;
                 self.at += word.len();
             }
             Kind::Array => self.members(depth, b']', |_, _| Ok(()))?,

@@ -29,7 +29,10 @@ pub(super) fn build_text_lists<'v>(
             out.append(false);
             continue;
         };
-        total = c.grow(total, parts.iter().map(|p| p.as_ref().map_or(0, |p| p.len()) + 4).sum())?;
+        total = c.grow(
+            total,
+            parts.iter().map(|p| p.as_ref().map_or(0, |p| p.len()) + 4).sum(),
+        )?;
         for part in parts {
             out.values().append_option(part);
         }
@@ -57,7 +60,13 @@ pub(super) fn build_lists(
     let mut values = MutableArrayData::new(data.iter().collect(), true, c.rows);
     let width = sources
         .iter()
-        .map(|s| if s.is_empty() { 1 } else { (s.get_array_memory_size() / s.len()).max(1) })
+        .map(|s| {
+            if s.is_empty() {
+                1
+            } else {
+                (s.get_array_memory_size() / s.len()).max(1)
+            }
+        })
         .max()
         .unwrap_or(1);
     let mut offsets: Vec<i32> = Vec::with_capacity(c.rows + 1);
@@ -70,7 +79,10 @@ pub(super) fn build_lists(
         let present = row_picks(row, &mut picks)?;
         valid.push(present);
         if present {
-            let count: usize = picks.iter().map(|p| if let Pick::Range(_, a, b) = p { b - a } else { 1 }).sum();
+            let count: usize = picks
+                .iter()
+                .map(|p| if let Pick::Range(_, a, b) = p { b - a } else { 1 })
+                .sum();
             total = c.grow(total, count.saturating_mul(width.min(64)))?;
             for pick in &picks {
                 match *pick {
@@ -80,10 +92,17 @@ pub(super) fn build_lists(
             }
             end += count;
         }
-        offsets.push(i32::try_from(end).map_err(|_| out_of_range(format!("{}: too many array elements", c.name)))?);
+        offsets.push(
+            i32::try_from(end).map_err(|_| out_of_range(format!("{}: too many array elements", c.name)))?,
+        );
     }
     let values = make_array(values.freeze());
     let field = Arc::new(Field::new_list_field(values.data_type().clone(), true));
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    Ok(Arc::new(ListArray::try_new(field, offsets, values, Some(NullBuffer::from(valid)))?))
+    Ok(Arc::new(ListArray::try_new(
+        field,
+        offsets,
+        values,
+        Some(NullBuffer::from(valid)),
+    )?))
 }

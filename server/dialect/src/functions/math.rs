@@ -8,12 +8,13 @@ use arrow::datatypes::{
 };
 use datafusion::error::{DataFusionError, Result};
 
+use super::bits::{bit_count, from_base, to_base, width_bucket};
 use super::call::Call;
 use super::operators::{Op, arithmetic, negate, product_type, quotient_type, remainder_type, sum_type};
 use super::signature::Param::{Any, Bigint, Decimal, Double, Integer, Number, Real, Varchar};
 use super::signature::{Overload, Returns, generic, over};
 use super::udf::{Spec, spec};
-use crate::semantics::error::{bad_argument, out_of_range};
+use crate::semantics::error::out_of_range;
 
 const F64: &DataType = &DataType::Float64;
 const INT: &DataType = &DataType::Int64;
@@ -48,82 +49,209 @@ pub(super) static DOUBLES: &[Spec] = doubles! {
 
 pub(super) static SPECS: &[Spec] = &[
     spec("e", &[], &[over(&[], F64, |c| constant(c, std::f64::consts::E))]),
-    spec("pi", &[], &[over(&[], F64, |c| constant(c, std::f64::consts::PI))]),
+    spec(
+        "pi",
+        &[],
+        &[over(&[], F64, |c| constant(c, std::f64::consts::PI))],
+    ),
     spec("infinity", &[], &[over(&[], F64, |c| constant(c, f64::INFINITY))]),
     spec("nan", &[], &[over(&[], F64, |c| constant(c, f64::NAN))]),
-    spec("is_nan", &[], &[over(&[Double], BOOL, |c| double_test(c, f64::is_nan))]),
-    spec("is_finite", &[], &[over(&[Double], BOOL, |c| double_test(c, f64::is_finite))]),
-    spec("is_infinite", &[], &[over(&[Double], BOOL, |c| double_test(c, f64::is_infinite))]),
-    spec("atan2", &[], &[over(&[Double, Double], F64, |c| double2(c, f64::atan2))]),
-    spec("power", &["pow"], &[over(&[Double, Double], F64, |c| double2(c, power))]),
-    spec("log", &[], &[over(&[Double, Double], F64, |c| double2(c, |b, x| x.ln() / b.ln()))]),
-    spec("abs", &[], &[
-        generic(&[Integer], Returns::Same(0), abs_int),
-        generic(&[Decimal], Returns::Same(0), |c| decimal1(c, |v, _| Ok(v.abs()))),
-        over(&[Real], &DataType::Float32, |c| real1(c, f32::abs)),
-        over(&[Double], F64, |c| double1(c, f64::abs)),
-    ]),
-    spec("sign", &[], &[
-        generic(&[Integer], Returns::Same(0), |c| int_as_i64(c, i64::signum)),
-        generic(&[Decimal], Returns::Type(&DataType::Decimal128(1, 0)), |c| decimal1(c, |v, _| Ok(v.signum()))),
-        over(&[Real], &DataType::Float32, |c| real1(c, |x| if x == 0.0 || x.is_nan() { x } else { x.signum() })),
-        over(&[Double], F64, |c| double1(c, |x| if x == 0.0 || x.is_nan() { x } else { x.signum() })),
-    ]),
-    spec("ceiling", &["ceil"], &[
-        generic(&[Integer], Returns::Same(0), |c| c.full(0)),
-        generic(&[Decimal], Returns::Computed(whole), |c| decimal1(c, |v, s| Ok(v.div_euclid(pow10(s)) + i128::from(v.rem_euclid(pow10(s)) != 0)))),
-        over(&[Real], &DataType::Float32, |c| real1(c, f32::ceil)),
-        over(&[Double], F64, |c| double1(c, f64::ceil)),
-    ]),
-    spec("floor", &[], &[
-        generic(&[Integer], Returns::Same(0), |c| c.full(0)),
-        generic(&[Decimal], Returns::Computed(whole), |c| decimal1(c, |v, s| Ok(v.div_euclid(pow10(s))))),
-        over(&[Real], &DataType::Float32, |c| real1(c, f32::floor)),
-        over(&[Double], F64, |c| double1(c, f64::floor)),
-    ]),
-    spec("round", &[], &[
-        generic(&[Integer], Returns::Same(0), |c| c.full(0)),
-        generic(&[Decimal], Returns::Computed(whole), |c| decimal1(c, |v, s| Ok(round_half_up(v, pow10(s))))),
-        over(&[Real], &DataType::Float32, |c| real1(c, |x| round_double(f64::from(x), 0) as f32)),
-        over(&[Double], F64, |c| double1(c, |x| round_double(x, 0))),
-        generic(&[Integer, Bigint], Returns::Same(0), round_int_to),
-        generic(&[Decimal, Bigint], Returns::Computed(one_more), round_decimal_to),
-        over(&[Real, Bigint], &DataType::Float32, round_real_to),
-        over(&[Double, Bigint], F64, round_double_to),
-    ]),
-    spec("truncate", &[], &[
-        generic(&[Decimal], Returns::Computed(whole), |c| decimal1(c, |v, s| Ok(v / pow10(s)))),
-        over(&[Real], &DataType::Float32, |c| real1(c, f32::trunc)),
-        over(&[Double], F64, |c| double1(c, f64::trunc)),
-        generic(&[Decimal, Bigint], Returns::Same(0), truncate_decimal_to),
-    ]),
-    spec("bitwise_and", &[], &[over(&[Bigint, Bigint], INT, |c| int2(c, |a, b| Ok(a & b)))]),
-    spec("bitwise_or", &[], &[over(&[Bigint, Bigint], INT, |c| int2(c, |a, b| Ok(a | b)))]),
-    spec("bitwise_xor", &[], &[over(&[Bigint, Bigint], INT, |c| int2(c, |a, b| Ok(a ^ b)))]),
-    spec("bitwise_not", &[], &[over(&[Bigint], INT, |c| {
-        let a = c.int(0)?;
-        c.build::<Int64Type>(|r| Ok(a.get(r).map(|v| !v)))
-    })]),
-    spec("bit_count", &[], &[over(&[Bigint, Bigint], INT, |c| int2(c, bit_count))]),
-    spec("width_bucket", &[], &[over(&[Double, Double, Double, Bigint], INT, width_bucket)]),
+    spec(
+        "is_nan",
+        &[],
+        &[over(&[Double], BOOL, |c| double_test(c, f64::is_nan))],
+    ),
+    spec(
+        "is_finite",
+        &[],
+        &[over(&[Double], BOOL, |c| double_test(c, f64::is_finite))],
+    ),
+    spec(
+        "is_infinite",
+        &[],
+        &[over(&[Double], BOOL, |c| double_test(c, f64::is_infinite))],
+    ),
+    spec(
+        "atan2",
+        &[],
+        &[over(&[Double, Double], F64, |c| double2(c, f64::atan2))],
+    ),
+    spec(
+        "power",
+        &["pow"],
+        &[over(&[Double, Double], F64, |c| double2(c, power))],
+    ),
+    spec(
+        "log",
+        &[],
+        &[over(&[Double, Double], F64, |c| {
+            double2(c, |b, x| x.ln() / b.ln())
+        })],
+    ),
+    spec(
+        "abs",
+        &[],
+        &[
+            generic(&[Integer], Returns::Same(0), abs_int),
+            generic(&[Decimal], Returns::Same(0), |c| decimal1(c, |v, _| Ok(v.abs()))),
+            over(&[Real], &DataType::Float32, |c| real1(c, f32::abs)),
+            over(&[Double], F64, |c| double1(c, f64::abs)),
+        ],
+    ),
+    spec(
+        "sign",
+        &[],
+        &[
+            generic(&[Integer], Returns::Same(0), |c| int_as_i64(c, i64::signum)),
+            generic(&[Decimal], Returns::Type(&DataType::Decimal128(1, 0)), |c| {
+                decimal1(c, |v, _| Ok(v.signum()))
+            }),
+            over(&[Real], &DataType::Float32, |c| {
+                real1(c, |x| if x == 0.0 || x.is_nan() { x } else { x.signum() })
+            }),
+            over(&[Double], F64, |c| {
+                double1(c, |x| if x == 0.0 || x.is_nan() { x } else { x.signum() })
+            }),
+        ],
+    ),
+    spec(
+        "ceiling",
+        &["ceil"],
+        &[
+            generic(&[Integer], Returns::Same(0), |c| c.full(0)),
+            generic(&[Decimal], Returns::Computed(whole), |c| {
+                decimal1(c, |v, s| {
+                    Ok(v.div_euclid(pow10(s)) + i128::from(v.rem_euclid(pow10(s)) != 0))
+                })
+            }),
+            over(&[Real], &DataType::Float32, |c| real1(c, f32::ceil)),
+            over(&[Double], F64, |c| double1(c, f64::ceil)),
+        ],
+    ),
+    spec(
+        "floor",
+        &[],
+        &[
+            generic(&[Integer], Returns::Same(0), |c| c.full(0)),
+            generic(&[Decimal], Returns::Computed(whole), |c| {
+                decimal1(c, |v, s| Ok(v.div_euclid(pow10(s))))
+            }),
+            over(&[Real], &DataType::Float32, |c| real1(c, f32::floor)),
+            over(&[Double], F64, |c| double1(c, f64::floor)),
+        ],
+    ),
+    spec(
+        "round",
+        &[],
+        &[
+            generic(&[Integer], Returns::Same(0), |c| c.full(0)),
+            generic(&[Decimal], Returns::Computed(whole), |c| {
+                decimal1(c, |v, s| Ok(round_half_up(v, pow10(s))))
+            }),
+            over(&[Real], &DataType::Float32, |c| {
+                real1(c, |x| round_double(f64::from(x), 0) as f32)
+            }),
+            over(&[Double], F64, |c| double1(c, |x| round_double(x, 0))),
+            generic(&[Integer, Bigint], Returns::Same(0), round_int_to),
+            generic(&[Decimal, Bigint], Returns::Computed(one_more), round_decimal_to),
+            over(&[Real, Bigint], &DataType::Float32, round_real_to),
+            over(&[Double, Bigint], F64, round_double_to),
+        ],
+    ),
+    spec(
+        "truncate",
+        &[],
+        &[
+            generic(&[Decimal], Returns::Computed(whole), |c| {
+                decimal1(c, |v, s| Ok(v / pow10(s)))
+            }),
+            over(&[Real], &DataType::Float32, |c| real1(c, f32::trunc)),
+            over(&[Double], F64, |c| double1(c, f64::trunc)),
+            generic(&[Decimal, Bigint], Returns::Same(0), truncate_decimal_to),
+        ],
+    ),
+    spec(
+        "bitwise_and",
+        &[],
+        &[over(&[Bigint, Bigint], INT, |c| int2(c, |a, b| Ok(a & b)))],
+    ),
+    spec(
+        "bitwise_or",
+        &[],
+        &[over(&[Bigint, Bigint], INT, |c| int2(c, |a, b| Ok(a | b)))],
+    ),
+    spec(
+        "bitwise_xor",
+        &[],
+        &[over(&[Bigint, Bigint], INT, |c| int2(c, |a, b| Ok(a ^ b)))],
+    ),
+    spec(
+        "bitwise_not",
+        &[],
+        &[over(&[Bigint], INT, |c| {
+            let a = c.int(0)?;
+            c.build::<Int64Type>(|r| Ok(a.get(r).map(|v| !v)))
+        })],
+    ),
+    spec(
+        "bit_count",
+        &[],
+        &[over(&[Bigint, Bigint], INT, |c| int2(c, bit_count))],
+    ),
+    spec(
+        "width_bucket",
+        &[],
+        &[over(&[Double, Double, Double, Bigint], INT, width_bucket)],
+    ),
     spec("from_base", &[], &[over(&[Varchar, Bigint], INT, from_base)]),
-    spec("to_base", &[], &[over(&[Bigint, Bigint], &DataType::Utf8, to_base)]),
+    spec(
+        "to_base",
+        &[],
+        &[over(&[Bigint, Bigint], &DataType::Utf8, to_base)],
+    ),
 ];
 
 /// Operators of the semantic pass, in the order `internal::operator` knows; their names cannot be written as a call.
 pub(super) static OPERATORS: &[Spec] = &[
-    spec("$add", &[], &[generic(&[Any, Any], Returns::Computed(sum_type), |c| arithmetic(c, Op::Add))]),
-    spec("$subtract", &[], &[generic(&[Any, Any], Returns::Computed(sum_type), |c| arithmetic(c, Op::Subtract))]),
-    spec("$multiply", &[], &[generic(&[Any, Any], Returns::Computed(product_type), |c| arithmetic(c, Op::Multiply))]),
-    spec("$divide", &[], &[generic(&[Any, Any], Returns::Computed(quotient_type), |c| arithmetic(c, Op::Divide))]),
+    spec(
+        "$add",
+        &[],
+        &[generic(&[Any, Any], Returns::Computed(sum_type), |c| {
+            arithmetic(c, Op::Add)
+        })],
+    ),
+    spec(
+        "$subtract",
+        &[],
+        &[generic(&[Any, Any], Returns::Computed(sum_type), |c| {
+            arithmetic(c, Op::Subtract)
+        })],
+    ),
+    spec(
+        "$multiply",
+        &[],
+        &[generic(&[Any, Any], Returns::Computed(product_type), |c| {
+            arithmetic(c, Op::Multiply)
+        })],
+    ),
+    spec(
+        "$divide",
+        &[],
+        &[generic(&[Any, Any], Returns::Computed(quotient_type), |c| {
+            arithmetic(c, Op::Divide)
+        })],
+    ),
     spec("$modulus", &[], MOD_OVERLOADS),
     spec("$negate", &[], &[generic(&[Number], Returns::Same(0), negate)]),
 ];
 
 /// `mod()`, the operator `%` as a function.
 pub(super) static MODULUS: &[Spec] = &[spec("mod", &[], MOD_OVERLOADS)];
-const MOD_OVERLOADS: &[Overload] =
-    &[generic(&[Number, Number], Returns::Computed(remainder_type), |c| arithmetic(c, Op::Modulus))];
+const MOD_OVERLOADS: &[Overload] = &[generic(
+    &[Number, Number],
+    Returns::Computed(remainder_type),
+    |c| arithmetic(c, Op::Modulus),
+)];
 
 fn constant(c: &Call, value: f64) -> Result<ArrayRef> {
     c.build::<Float64Type>(|_| Ok(Some(value)))
@@ -146,7 +274,11 @@ fn double2(c: &Call, f: impl Fn(f64, f64) -> f64) -> Result<ArrayRef> {
 
 /// Java's `Math.pow`: one to an infinite or NaN power is NaN.
 fn power(base: f64, exponent: f64) -> f64 {
-    if exponent.is_nan() || (base.abs() == 1.0 && exponent.is_infinite()) { f64::NAN } else { base.powf(exponent) }
+    if exponent.is_nan() || (base.abs() == 1.0 && exponent.is_infinite()) {
+        f64::NAN
+    } else {
+        base.powf(exponent)
+    }
 }
 
 fn real1(c: &Call, f: impl Fn(f32) -> f32) -> Result<ArrayRef> {
@@ -195,7 +327,11 @@ pub(crate) fn pow10(scale: i8) -> i128 {
 pub(crate) fn round_half_up(value: i128, divisor: i128) -> i128 {
     let (q, r) = (value / divisor, value % divisor);
     // |r| < divisor <= 10^38, so twice the remainder can pass i128: compare with the other half.
-    if r.unsigned_abs() >= divisor.unsigned_abs() - r.unsigned_abs() && r != 0 { q + r.signum() * divisor.signum() } else { q }
+    if r.unsigned_abs() >= divisor.unsigned_abs() - r.unsigned_abs() && r != 0 {
+        q + r.signum() * divisor.signum()
+    } else {
+        q
+    }
 }
 
 fn decimal_args(c: &Call) -> Result<(Decimal128Array, i8)> {
@@ -218,7 +354,11 @@ fn finish_decimal(values: Decimal128Array, returns: &DataType) -> Result<ArrayRe
         DataType::Decimal128(p, _) => 10_i128.checked_pow(u32::from(*p)).unwrap_or(i128::MAX),
         _ => i128::MAX,
     };
-    if values.iter().flatten().any(|v| v.unsigned_abs() >= limit.unsigned_abs()) {
+    if values
+        .iter()
+        .flatten()
+        .any(|v| v.unsigned_abs() >= limit.unsigned_abs())
+    {
         return Err(out_of_range("Decimal overflow"));
     }
     Ok(Arc::new(values.with_data_type(returns.clone())))
@@ -264,7 +404,11 @@ fn round_double_to(c: &Call) -> Result<ArrayRef> {
 
 fn round_real_to(c: &Call) -> Result<ArrayRef> {
     let (a, d) = (c.primitive::<Float32Type>(0)?, c.int(1)?);
-    c.build::<Float32Type>(|r| Ok(a.get(r).zip(d.get(r)).map(|(x, d)| round_double(f64::from(x), d) as f32)))
+    c.build::<Float32Type>(|r| {
+        Ok(a.get(r)
+            .zip(d.get(r))
+            .map(|(x, d)| round_double(f64::from(x), d) as f32))
+    })
 }
 
 fn round_int_to(c: &Call) -> Result<ArrayRef> {
@@ -280,17 +424,23 @@ fn round_int_to(c: &Call) -> Result<ArrayRef> {
             Some((v, d)) => {
                 let unit = 10_i128.pow(d.unsigned_abs() as u32);
                 let rounded = round_half_up(i128::from(v), unit) * unit;
-                Some(i64::try_from(rounded).map_err(|_| out_of_range(format!("bigint out of range: {rounded}")))?)
+                Some(
+                    i64::try_from(rounded)
+                        .map_err(|_| out_of_range(format!("bigint out of range: {rounded}")))?,
+                )
             }
         });
     }
     let out = out.finish();
-    arrow::compute::cast_with_options(&out, &c.returns, &STRICT).map_err(|_| out_of_range("round: result is out of range"))
+    arrow::compute::cast_with_options(&out, &c.returns, &STRICT)
+        .map_err(|_| out_of_range("round: result is out of range"))
 }
 
 /// Casts fail instead of making NULLs.
-pub(crate) const STRICT: arrow::compute::CastOptions<'static> =
-    arrow::compute::CastOptions { safe: false, format_options: arrow::util::display::FormatOptions::new() };
+pub(crate) const STRICT: arrow::compute::CastOptions<'static> = arrow::compute::CastOptions {
+    safe: false,
+    format_options: arrow::util::display::FormatOptions::new(),
+};
 
 fn round_decimal_to(c: &Call) -> Result<ArrayRef> {
     decimal_to(c, round_half_up)
@@ -318,89 +468,4 @@ fn decimal_to(c: &Call, f: impl Fn(i128, i128) -> i128) -> Result<ArrayRef> {
         })
         .collect();
     finish_decimal(out, &c.returns)
-}
-
-fn bit_count(value: i64, bits: i64) -> Result<i64> {
-    if !(2..=64).contains(&bits) {
-        return Err(bad_argument(format!("Bits specified in bit_count must be between 2 and 64, got {bits}")));
-    }
-    if bits == 64 {
-        return Ok(i64::from(value.count_ones()));
-    }
-    let half = 1_i64 << (bits - 1);
-    if value < -half || value >= half {
-        return Err(bad_argument(format!(
-            "Number must be representable with the bits specified. {value} cannot be represented with {bits} bits"
-        )));
-    }
-    Ok(i64::from((value & ((1_i64 << bits) - 1)).count_ones()))
-}
-
-fn width_bucket(c: &Call) -> Result<ArrayRef> {
-    let (x, low, high, n) = (c.double(0)?, c.double(1)?, c.double(2)?, c.int(3)?);
-    c.build::<Int64Type>(|r| {
-        let (Some(x), Some(a), Some(b), Some(n)) = (x.get(r), low.get(r), high.get(r), n.get(r)) else {
-            return Ok(None);
-        };
-        if n <= 0 {
-            return Err(bad_argument("bucketCount must be greater than 0"));
-        }
-        if x.is_nan() {
-            return Err(bad_argument("operand must not be NaN"));
-        }
-        if !a.is_finite() || !b.is_finite() {
-            return Err(bad_argument("bounds must be finite"));
-        }
-        if a == b {
-            return Err(bad_argument("bounds cannot equal each other"));
-        }
-        let (lower, upper) = (a.min(b), a.max(b));
-        let bucket = if x < lower {
-            0
-        } else if x >= upper {
-            n.checked_add(1).ok_or_else(|| out_of_range(format!("Bucket for value {x} is out of range")))?
-        } else {
-            (n as f64 * (x - lower) / (upper - lower)) as i64 + 1
-        };
-        Ok(Some(if a > b { n - bucket + 1 } else { bucket }))
-    })
-}
-
-fn check_radix(radix: i64) -> Result<u32> {
-    u32::try_from(radix)
-        .ok()
-        .filter(|r| (2..=36).contains(r))
-        .ok_or_else(|| bad_argument("Radix must be between 2 and 36"))
-}
-
-fn from_base(c: &Call) -> Result<ArrayRef> {
-    let (a, radix) = (c.text(0)?, c.int(1)?);
-    c.build::<Int64Type>(|r| {
-        let (Some(s), Some(radix)) = (a.get(r), radix.get(r)) else { return Ok(None) };
-        let radix = check_radix(radix)?;
-        i64::from_str_radix(s, radix)
-            .map(Some)
-            .map_err(|_| bad_argument(format!("Not a valid base-{radix} number: {s}")))
-    })
-}
-
-fn to_base(c: &Call) -> Result<ArrayRef> {
-    let (a, radix) = (c.int(0)?, c.int(1)?);
-    c.build_text(|r| {
-        let (Some(v), Some(radix)) = (a.get(r), radix.get(r)) else { return Ok(None) };
-        let radix = check_radix(radix)?;
-        let mut rest = v.unsigned_abs();
-        let mut digits = Vec::new();
-        loop {
-            digits.push(char::from_digit((rest % u64::from(radix)) as u32, radix).unwrap_or('0'));
-            rest /= u64::from(radix);
-            if rest == 0 {
-                break;
-            }
-        }
-        if v < 0 {
-            digits.push('-');
-        }
-        Ok(Some(digits.into_iter().rev().collect::<String>().into()))
-    })
 }

@@ -4,7 +4,10 @@
 //! this list has not are in [`FunctionSet::refused`].
 
 mod aggregates;
+mod array_build;
 mod arrays;
+mod bits;
+mod calendar;
 mod call;
 mod conditional;
 mod date_pattern;
@@ -51,11 +54,18 @@ pub struct FunctionSet {
 impl FunctionSet {
     /// All callable names in lower case, aliases included, sorted.
     pub fn names(&self) -> Vec<String> {
-        let scalar = self.scalar.iter().flat_map(|f| std::iter::once(f.name().to_owned()).chain(f.aliases().iter().cloned()));
-        let aggregate =
-            self.aggregate.iter().flat_map(|f| std::iter::once(f.name().to_owned()).chain(f.aliases().iter().cloned()));
-        let window =
-            self.window.iter().flat_map(|f| std::iter::once(f.name().to_owned()).chain(f.aliases().iter().cloned()));
+        let scalar = self
+            .scalar
+            .iter()
+            .flat_map(|f| std::iter::once(f.name().to_owned()).chain(f.aliases().iter().cloned()));
+        let aggregate = self
+            .aggregate
+            .iter()
+            .flat_map(|f| std::iter::once(f.name().to_owned()).chain(f.aliases().iter().cloned()));
+        let window = self
+            .window
+            .iter()
+            .flat_map(|f| std::iter::once(f.name().to_owned()).chain(f.aliases().iter().cloned()));
         let mut names: Vec<_> = scalar.chain(aggregate).chain(window).collect();
         names.sort_unstable();
         names.dedup();

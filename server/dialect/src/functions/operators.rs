@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    i256,
+    ArrowPrimitiveType, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, i256,
 };
 use datafusion::error::{DataFusionError, Result};
 use owlake_fault::{Code, Fault};
@@ -43,14 +43,21 @@ impl Op {
 
 /// Result type of an operator for its operand types (Trino's decimal rules).
 fn result_type(op: Op, types: &[DataType]) -> Result<DataType> {
-    let [left, right] = types else { return Err(DataFusionError::Internal("two operands expected".into())) };
+    let [left, right] = types else {
+        return Err(DataFusionError::Internal("two operands expected".into()));
+    };
     let (l, r) = (Ty::of_type(left), Ty::of_type(right));
     if !(l.is_numeric() || l == Ty::Unknown) || !(r.is_numeric() || r == Ty::Unknown) {
-        return Err(type_mismatch(format!("Cannot apply operator: {l} {} {r}", op.word())));
+        return Err(type_mismatch(format!(
+            "Cannot apply operator: {l} {} {r}",
+            op.word()
+        )));
     }
     let plain = |_: &Ty| common_type(left, right).unwrap_or(DataType::Null);
     let exact = matches!(l, Ty::Decimal(..)) || matches!(r, Ty::Decimal(..));
-    let (Some((p1, s1)), Some((p2, s2))) = (l.as_decimal(), r.as_decimal()) else { return Ok(plain(&l)) };
+    let (Some((p1, s1)), Some((p2, s2))) = (l.as_decimal(), r.as_decimal()) else {
+        return Ok(plain(&l));
+    };
     if !exact {
         return Ok(plain(&l));
     }
@@ -62,7 +69,9 @@ fn result_type(op: Op, types: &[DataType]) -> Result<DataType> {
         Op::Modulus => ((p1 - s1).min(p2 - s2) + s1.max(s2), s1.max(s2)),
     };
     if scale > 38 {
-        return Err(type_mismatch(format!("DECIMAL scale must be in range [0, precision (38)]: {scale}")));
+        return Err(type_mismatch(format!(
+            "DECIMAL scale must be in range [0, precision (38)]: {scale}"
+        )));
     }
     let precision = u8::try_from(precision.clamp(scale.max(1), 38)).unwrap_or(38);
     Ok(DataType::Decimal128(precision, i8::try_from(scale).unwrap_or(38)))
@@ -119,10 +128,12 @@ pub(super) fn arithmetic(c: &Call, op: Op) -> Result<ArrayRef> {
         DataType::Float64 => floats::<Float64Type>(c, |a, b| float!(op, a, b)),
         DataType::Decimal128(precision, scale) => decimals(c, op, *precision, *scale),
         DataType::Null => Ok(arrow::array::new_null_array(&DataType::Null, c.rows)),
-        other => Err(DataFusionError::Internal(format!("{}: unexpected type {other}", c.name))),
+        other => Err(DataFusionError::Internal(format!(
+            "{}: unexpected type {other}",
+            c.name
+        ))),
     }
 }
-
 
 fn operands<T: ArrowPrimitiveType>(c: &Call) -> Result<(Operand<T>, Operand<T>)> {
     Ok((operand(c, 0)?, operand(c, 1)?))
@@ -143,7 +154,10 @@ impl<T: ArrowPrimitiveType> Operand<T> {
 fn operand<T: ArrowPrimitiveType>(c: &Call, i: usize) -> Result<Operand<T>> {
     let array = &c.any(i)?.array().clone();
     let array = arrow::compute::cast(array, &T::DATA_TYPE)?;
-    Ok(Operand { constant: array.len() == 1 && c.rows != 1, array: array.as_primitive::<T>().clone() })
+    Ok(Operand {
+        constant: array.len() == 1 && c.rows != 1,
+        array: array.as_primitive::<T>().clone(),
+    })
 }
 
 fn division_by_zero() -> DataFusionError {
@@ -161,7 +175,9 @@ where
     let (a, b) = operands::<T>(c)?;
     let divides = matches!(op, Op::Divide | Op::Modulus);
     c.build::<T>(|row| {
-        let (Some(x), Some(y)) = (a.get(row), b.get(row)) else { return Ok(None) };
+        let (Some(x), Some(y)) = (a.get(row), b.get(row)) else {
+            return Ok(None);
+        };
         if divides && y == T::Native::default() {
             return Err(division_by_zero());
         }
@@ -179,7 +195,10 @@ where
     })
 }
 
-fn floats<T: ArrowPrimitiveType>(c: &Call, f: impl Fn(T::Native, T::Native) -> T::Native) -> Result<ArrayRef> {
+fn floats<T: ArrowPrimitiveType>(
+    c: &Call,
+    f: impl Fn(T::Native, T::Native) -> T::Native,
+) -> Result<ArrayRef> {
     let (a, b) = operands::<T>(c)?;
     c.build::<T>(|row| Ok(a.get(row).zip(b.get(row)).map(|(x, y)| f(x, y))))
 }
@@ -200,7 +219,13 @@ fn unscaled(c: &Call, i: usize) -> Result<(Operand<Decimal128Type>, i8)> {
             (wide.as_primitive::<Int64Type>().unary(i128::from), 0)
         }
     };
-    Ok((Operand { constant: array.len() == 1 && c.rows != 1, array }, scale))
+    Ok((
+        Operand {
+            constant: array.len() == 1 && c.rows != 1,
+            array,
+        },
+        scale,
+    ))
 }
 
 fn decimals(c: &Call, op: Op, precision: u8, scale: i8) -> Result<ArrayRef> {
@@ -211,18 +236,29 @@ fn decimals(c: &Call, op: Op, precision: u8, scale: i8) -> Result<ArrayRef> {
     // A quotient of scale `scale` is a * 10^(scale - s1 + s2) / b; the exponent is never negative.
     let up_quotient = power(scale - s1 + s2);
     c.build::<Decimal128Type>(|row| {
-        let (Some(x), Some(y)) = (a.get(row), b.get(row)) else { return Ok(None) };
+        let (Some(x), Some(y)) = (a.get(row), b.get(row)) else {
+            return Ok(None);
+        };
         let (x, y) = (i256::from_i128(x), i256::from_i128(y));
         if matches!(op, Op::Divide | Op::Modulus) && y == i256::ZERO {
             return Err(division_by_zero());
         }
         // 38 + 38 digits stay below i256's 76: none of these can wrap.
         let value = match op {
-            Op::Add => x.checked_mul(up1).zip(y.checked_mul(up2)).and_then(|(x, y)| x.checked_add(y)),
-            Op::Subtract => x.checked_mul(up1).zip(y.checked_mul(up2)).and_then(|(x, y)| x.checked_sub(y)),
+            Op::Add => x
+                .checked_mul(up1)
+                .zip(y.checked_mul(up2))
+                .and_then(|(x, y)| x.checked_add(y)),
+            Op::Subtract => x
+                .checked_mul(up1)
+                .zip(y.checked_mul(up2))
+                .and_then(|(x, y)| x.checked_sub(y)),
             Op::Multiply => x.checked_mul(y),
             Op::Divide => x.checked_mul(up_quotient).map(|x| divide_half_up(x, y)),
-            Op::Modulus => x.checked_mul(up1).zip(y.checked_mul(up2)).map(|(x, y)| x.wrapping_rem(y)),
+            Op::Modulus => x
+                .checked_mul(up1)
+                .zip(y.checked_mul(up2))
+                .map(|(x, y)| x.wrapping_rem(y)),
         };
         value
             .filter(|v| v.wrapping_abs() < limit)
@@ -239,7 +275,11 @@ fn divide_half_up(x: i256, y: i256) -> i256 {
         return q;
     }
     let one = i256::from_i128(1);
-    if (x < i256::ZERO) == (y < i256::ZERO) { q.wrapping_add(one) } else { q.wrapping_sub(one) }
+    if (x < i256::ZERO) == (y < i256::ZERO) {
+        q.wrapping_add(one)
+    } else {
+        q.wrapping_sub(one)
+    }
 }
 
 /// Unary minus with the range check.
@@ -248,8 +288,9 @@ pub(super) fn negate(c: &Call) -> Result<ArrayRef> {
     let overflow = |v: i64| out_of_range(format!("{} negation overflow: {v}", Ty::of_type(&c.returns)));
     macro_rules! checked_neg {
         ($t:ty) => {{
-            let out: PrimitiveArray<$t> =
-                a.as_primitive::<$t>().try_unary(|v| v.checked_neg().ok_or_else(|| overflow(i64::from(v))))?;
+            let out: PrimitiveArray<$t> = a
+                .as_primitive::<$t>()
+                .try_unary(|v| v.checked_neg().ok_or_else(|| overflow(i64::from(v))))?;
             Ok(Arc::new(out) as ArrayRef)
         }};
     }

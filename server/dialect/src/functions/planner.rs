@@ -33,9 +33,14 @@ struct TrinoPlanner;
 impl ExprPlanner for TrinoPlanner {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         if expr.op == BinaryOperator::StringConcat {
-            let array = |e: &Expr| Ok::<_, datafusion::error::DataFusionError>(Ty::of_type(&e.get_type(schema)?) == Ty::Array);
+            let array = |e: &Expr| {
+                Ok::<_, datafusion::error::DataFusionError>(Ty::of_type(&e.get_type(schema)?) == Ty::Array)
+            };
             if array(&expr.left)? || array(&expr.right)? {
-                return Ok(PlannerResult::Planned(call("concat", vec![expr.left, expr.right])));
+                return Ok(PlannerResult::Planned(call(
+                    "concat",
+                    vec![expr.left, expr.right],
+                )));
             }
         }
         Ok(PlannerResult::Original(expr))
@@ -50,7 +55,9 @@ impl ExprPlanner for TrinoPlanner {
         let key = match field_access {
             GetFieldAccess::NamedStructField { name } => lit(name),
             GetFieldAccess::ListIndex { key } => *key,
-            GetFieldAccess::ListRange { .. } => return Err(not_supported("a subscript range (use slice)", "syntax")),
+            GetFieldAccess::ListRange { .. } => {
+                return Err(not_supported("a subscript range (use slice)", "syntax"));
+            }
         };
         let data_type = expr.get_type(schema)?;
         match (&data_type, &key) {
@@ -58,9 +65,17 @@ impl ExprPlanner for TrinoPlanner {
                 Ok(PlannerResult::Planned(get_field(expr, key)))
             }
             (DataType::Struct(fields), Expr::Literal(ScalarValue::Int64(Some(n)), _)) => {
-                let field = usize::try_from(*n).ok().and_then(|n| n.checked_sub(1)).and_then(|n| fields.get(n));
-                let Some(field) = field else { return Err(type_mismatch(format!("Invalid row field index: {n}"))) };
-                Ok(PlannerResult::Planned(get_field(expr, lit(field.name().as_str()))))
+                let field = usize::try_from(*n)
+                    .ok()
+                    .and_then(|n| n.checked_sub(1))
+                    .and_then(|n| fields.get(n));
+                let Some(field) = field else {
+                    return Err(type_mismatch(format!("Invalid row field index: {n}")));
+                };
+                Ok(PlannerResult::Planned(get_field(
+                    expr,
+                    lit(field.name().as_str()),
+                )))
             }
             _ => Ok(PlannerResult::Planned(call("$subscript", vec![expr, key]))),
         }
@@ -84,7 +99,10 @@ impl ExprPlanner for TrinoPlanner {
             "MINUTE" => "minute",
             "SECOND" => "second",
             "TIMEZONE_HOUR" | "TIMEZONE_MINUTE" => {
-                return Err(not_supported(&format!("EXTRACT({field})"), "timestamp-with-time-zone"));
+                return Err(not_supported(
+                    &format!("EXTRACT({field})"),
+                    "timestamp-with-time-zone",
+                ));
             }
             _ => return Err(type_mismatch(format!("Invalid EXTRACT field: {field}"))),
         };

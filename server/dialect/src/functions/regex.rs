@@ -19,22 +19,62 @@ const UTF8: &DataType = &DataType::Utf8;
 const MAX_PROGRAM_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) static SPECS: &[Spec] = &[
-    spec("regexp_like", &[], &[over(&[Varchar, Varchar], &DataType::Boolean, like)]),
-    spec("regexp_replace", &[], &[
-        over(&[Varchar, Varchar], UTF8, replace),
-        over(&[Varchar, Varchar, Varchar], UTF8, replace),
-    ]),
-    spec("regexp_extract", &[], &[
-        over(&[Varchar, Varchar], UTF8, extract),
-        over(&[Varchar, Varchar, Bigint], UTF8, extract),
-    ]),
-    spec("regexp_extract_all", &[], &[
-        generic(&[Varchar, Varchar], Returns::Computed(text_list_type), extract_all),
-        generic(&[Varchar, Varchar, Bigint], Returns::Computed(text_list_type), extract_all),
-    ]),
-    spec("regexp_split", &[], &[generic(&[Varchar, Varchar], Returns::Computed(text_list_type), split)]),
-    spec("regexp_count", &[], &[over(&[Varchar, Varchar], &DataType::Int64, count)]),
-    spec("regexp_position", &[], &[over(&[Varchar, Varchar], &DataType::Int64, position)]),
+    spec(
+        "regexp_like",
+        &[],
+        &[over(&[Varchar, Varchar], &DataType::Boolean, like)],
+    ),
+    spec(
+        "regexp_replace",
+        &[],
+        &[
+            over(&[Varchar, Varchar], UTF8, replace),
+            over(&[Varchar, Varchar, Varchar], UTF8, replace),
+        ],
+    ),
+    spec(
+        "regexp_extract",
+        &[],
+        &[
+            over(&[Varchar, Varchar], UTF8, extract),
+            over(&[Varchar, Varchar, Bigint], UTF8, extract),
+        ],
+    ),
+    spec(
+        "regexp_extract_all",
+        &[],
+        &[
+            generic(
+                &[Varchar, Varchar],
+                Returns::Computed(text_list_type),
+                extract_all,
+            ),
+            generic(
+                &[Varchar, Varchar, Bigint],
+                Returns::Computed(text_list_type),
+                extract_all,
+            ),
+        ],
+    ),
+    spec(
+        "regexp_split",
+        &[],
+        &[generic(
+            &[Varchar, Varchar],
+            Returns::Computed(text_list_type),
+            split,
+        )],
+    ),
+    spec(
+        "regexp_count",
+        &[],
+        &[over(&[Varchar, Varchar], &DataType::Int64, count)],
+    ),
+    spec(
+        "regexp_position",
+        &[],
+        &[over(&[Varchar, Varchar], &DataType::Int64, position)],
+    ),
 ];
 
 /// Remembers the last pattern: it is a constant nearly always.
@@ -65,13 +105,17 @@ fn compile(pattern: &str) -> Result<Regex> {
         .build()
         .map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => bad_argument("regular expression is too large"),
-            other => bad_argument(format!("invalid regular expression: {}", other.to_string().lines().last().unwrap_or_default())),
+            other => bad_argument(format!(
+                "invalid regular expression: {}",
+                other.to_string().lines().last().unwrap_or_default()
+            )),
         })
 }
 
 /// Java to Rust: classes that are ASCII in Java, `$` before a final newline; refuses what Rust has not.
 fn translate(pattern: &str) -> Result<String> {
-    let refused = |what: &str| not_supported(&format!("{what} in a regular expression"), "regular-expressions");
+    let refused =
+        |what: &str| not_supported(&format!("{what} in a regular expression"), "regular-expressions");
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut chars = pattern.chars().peekable();
     let mut class_depth = 0_usize;
@@ -81,7 +125,9 @@ fn translate(pattern: &str) -> Result<String> {
         quantified = false;
         match ch {
             '\\' => {
-                let Some(next) = chars.next() else { return Err(bad_argument("invalid regular expression: \\ at end of pattern")) };
+                let Some(next) = chars.next() else {
+                    return Err(bad_argument("invalid regular expression: \\ at end of pattern"));
+                };
                 translate_escape(next, class_depth > 0, &mut out, &mut chars)?;
             }
             '[' => {
@@ -99,7 +145,9 @@ fn translate(pattern: &str) -> Result<String> {
                 class_depth -= 1;
                 out.push(']');
             }
-            '&' if class_depth > 0 && chars.peek() == Some(&'&') => return Err(refused("a class intersection")),
+            '&' if class_depth > 0 && chars.peek() == Some(&'&') => {
+                return Err(refused("a class intersection"));
+            }
             // Set operators of Rust's classes, plain characters in Java's.
             '~' | '-' if class_depth > 0 && chars.peek() == Some(&ch) => {
                 chars.next();
@@ -142,7 +190,8 @@ fn translate_escape(
     out: &mut String,
     chars: &mut std::iter::Peekable<std::str::Chars<'_>>,
 ) -> Result<()> {
-    let refused = |what: &str| not_supported(&format!("{what} in a regular expression"), "regular-expressions");
+    let refused =
+        |what: &str| not_supported(&format!("{what} in a regular expression"), "regular-expressions");
     let (inside, negated) = match next {
         'd' | 'D' => ("0-9", next == 'D'),
         'w' | 'W' => ("0-9A-Za-z_", next == 'W'),
@@ -160,7 +209,10 @@ fn translate_escape(
             if chars.peek() == Some(&'{') {
                 let name: String = chars.clone().skip(1).take_while(|c| *c != '}').collect();
                 // The POSIX names are ASCII in Java and unknown to Rust.
-                if !matches!(name.as_str(), "L" | "Lu" | "Ll" | "N" | "Nd" | "P" | "S" | "Z" | "M" | "IsAlphabetic") {
+                if !matches!(
+                    name.as_str(),
+                    "L" | "Lu" | "Ll" | "N" | "Nd" | "P" | "S" | "Z" | "M" | "IsAlphabetic"
+                ) {
                     return Err(refused(&format!("\\{next}{{{name}}}")));
                 }
             }
@@ -172,8 +224,12 @@ fn translate_escape(
         // Joni's default word boundary is Unicode, as Rust's.
         other => {
             // Java lets any other non-letter be escaped; Rust only punctuation.
-            if other.is_alphanumeric() && !matches!(other, 'a' | 'f' | 't' | 'n' | 'r' | 'x' | 'b' | 'B' | 'A' | 'z') {
-                return Err(bad_argument(format!("invalid regular expression: unknown escape \\{other}")));
+            if other.is_alphanumeric()
+                && !matches!(other, 'a' | 'f' | 't' | 'n' | 'r' | 'x' | 'b' | 'B' | 'A' | 'z')
+            {
+                return Err(bad_argument(format!(
+                    "invalid regular expression: unknown escape \\{other}"
+                )));
             }
             if other.is_ascii() && !other.is_ascii_whitespace() {
                 out.push('\\');
@@ -195,7 +251,9 @@ fn like(c: &Call) -> Result<ArrayRef> {
     let (a, p) = (c.text(0)?, c.text(1)?);
     let mut patterns = Patterns::new();
     c.build_bool(|r| {
-        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else { return Ok(None) };
+        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
+            return Ok(None);
+        };
         Ok(Some(patterns.get(p)?.is_match(s)))
     })
 }
@@ -217,23 +275,33 @@ fn replacement(text: &str, regex: &Regex) -> Result<Vec<Piece>> {
         match ch {
             '\\' => match chars.next() {
                 Some(next) => plain.push(next),
-                None => return Err(bad_argument("Illegal replacement sequence: character to be escaped is missing")),
+                None => {
+                    return Err(bad_argument(
+                        "Illegal replacement sequence: character to be escaped is missing",
+                    ));
+                }
             },
             '$' => {
                 let piece = if chars.peek() == Some(&'{') {
                     chars.next();
                     let name: String = chars.by_ref().take_while(|c| *c != '}').collect();
                     if !regex.capture_names().flatten().any(|n| n == name) {
-                        return Err(bad_argument(format!("Illegal replacement sequence: unknown group {{{name}}}")));
+                        return Err(bad_argument(format!(
+                            "Illegal replacement sequence: unknown group {{{name}}}"
+                        )));
                     }
                     Piece::Named(name)
                 } else {
                     let Some(first) = chars.next().and_then(|c| c.to_digit(10)) else {
-                        return Err(bad_argument("Illegal replacement sequence: illegal group reference"));
+                        return Err(bad_argument(
+                            "Illegal replacement sequence: illegal group reference",
+                        ));
                     };
                     let mut group = first as usize;
                     if group > groups {
-                        return Err(bad_argument(format!("Illegal replacement sequence: unknown group {group}")));
+                        return Err(bad_argument(format!(
+                            "Illegal replacement sequence: unknown group {group}"
+                        )));
                     }
                     // Further digits belong to the number while such a group exists.
                     while let Some(digit) = chars.peek().and_then(|c| c.to_digit(10)) {
@@ -265,7 +333,9 @@ fn replace(c: &Call) -> Result<ArrayRef> {
     let with = if c.len() == 3 { Some(c.text(2)?) } else { None };
     let mut patterns = Patterns::new();
     c.build_text(|r| {
-        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else { return Ok(None) };
+        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
+            return Ok(None);
+        };
         let with = match &with {
             None => "",
             Some(w) => match w.get(r) {
@@ -302,7 +372,10 @@ fn expand(pieces: &[Piece], found: &Captures<'_>, out: &mut String) {
 fn group(regex: &Regex, wanted: i64) -> Result<usize> {
     match usize::try_from(wanted) {
         Ok(group) if group < regex.captures_len() => Ok(group),
-        Ok(group) => Err(bad_argument(format!("Pattern has {} groups. Cannot access group {group}", regex.captures_len() - 1))),
+        Ok(group) => Err(bad_argument(format!(
+            "Pattern has {} groups. Cannot access group {group}",
+            regex.captures_len() - 1
+        ))),
         Err(_) => Err(bad_argument("Group cannot be negative")),
     }
 }
@@ -312,7 +385,9 @@ fn extract(c: &Call) -> Result<ArrayRef> {
     let n = if c.len() == 3 { Some(c.int(2)?) } else { None };
     let mut patterns = Patterns::new();
     c.build_text(|r| {
-        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else { return Ok(None) };
+        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
+            return Ok(None);
+        };
         let wanted = match &n {
             None => 0,
             Some(n) => match n.get(r) {
@@ -322,7 +397,10 @@ fn extract(c: &Call) -> Result<ArrayRef> {
         };
         let regex = patterns.get(p)?;
         let group = group(regex, wanted)?;
-        Ok(regex.captures(s).and_then(|found| found.get(group)).map(|m| Cow::Borrowed(m.as_str())))
+        Ok(regex
+            .captures(s)
+            .and_then(|found| found.get(group))
+            .map(|m| Cow::Borrowed(m.as_str())))
     })
 }
 
@@ -331,7 +409,9 @@ fn extract_all(c: &Call) -> Result<ArrayRef> {
     let n = if c.len() == 3 { Some(c.int(2)?) } else { None };
     let mut patterns = Patterns::new();
     build_text_lists(c, |r| {
-        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else { return Ok(None) };
+        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
+            return Ok(None);
+        };
         let wanted = match &n {
             None => 0,
             Some(n) => match n.get(r) {
@@ -341,7 +421,12 @@ fn extract_all(c: &Call) -> Result<ArrayRef> {
         };
         let regex = patterns.get(p)?;
         let group = group(regex, wanted)?;
-        Ok(Some(regex.captures_iter(s).map(|f| f.get(group).map(|m| Cow::Borrowed(m.as_str()))).collect()))
+        Ok(Some(
+            regex
+                .captures_iter(s)
+                .map(|f| f.get(group).map(|m| Cow::Borrowed(m.as_str())))
+                .collect(),
+        ))
     })
 }
 
@@ -349,8 +434,16 @@ fn split(c: &Call) -> Result<ArrayRef> {
     let (a, p) = (c.text(0)?, c.text(1)?);
     let mut patterns = Patterns::new();
     build_text_lists(c, |r| {
-        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else { return Ok(None) };
-        Ok(Some(patterns.get(p)?.split(s).map(|part| Some(Cow::Borrowed(part))).collect()))
+        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
+            return Ok(None);
+        };
+        Ok(Some(
+            patterns
+                .get(p)?
+                .split(s)
+                .map(|part| Some(Cow::Borrowed(part)))
+                .collect(),
+        ))
     })
 }
 
@@ -358,7 +451,9 @@ fn count(c: &Call) -> Result<ArrayRef> {
     let (a, p) = (c.text(0)?, c.text(1)?);
     let mut patterns = Patterns::new();
     c.build::<Int64Type>(|r| {
-        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else { return Ok(None) };
+        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
+            return Ok(None);
+        };
         Ok(Some(patterns.get(p)?.find_iter(s).count() as i64))
     })
 }
@@ -368,7 +463,14 @@ fn position(c: &Call) -> Result<ArrayRef> {
     let (a, p) = (c.text(0)?, c.text(1)?);
     let mut patterns = Patterns::new();
     c.build::<Int64Type>(|r| {
-        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else { return Ok(None) };
-        Ok(Some(patterns.get(p)?.find(s).map_or(-1, |m| s[..m.start()].chars().count() as i64 + 1)))
+        let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
+            return Ok(None);
+        };
+        Ok(Some(
+            patterns
+                .get(p)?
+                .find(s)
+                .map_or(-1, |m| s[..m.start()].chars().count() as i64 + 1),
+        ))
     })
 }

@@ -88,17 +88,32 @@ pub(crate) struct Overload {
 
 /// An overload with fixed parameters.
 pub(crate) const fn over(params: &'static [Param], returns: &'static DataType, body: Body) -> Overload {
-    Overload { params, variadic: false, returns: Returns::Type(returns), body }
+    Overload {
+        params,
+        variadic: false,
+        returns: Returns::Type(returns),
+        body,
+    }
 }
 
 /// An overload whose result type depends on its arguments.
 pub(crate) const fn generic(params: &'static [Param], returns: Returns, body: Body) -> Overload {
-    Overload { params, variadic: false, returns, body }
+    Overload {
+        params,
+        variadic: false,
+        returns,
+        body,
+    }
 }
 
 /// An overload whose last parameter repeats.
 pub(crate) const fn variadic(params: &'static [Param], returns: Returns, body: Body) -> Overload {
-    Overload { params, variadic: true, returns, body }
+    Overload {
+        params,
+        variadic: true,
+        returns,
+        body,
+    }
 }
 
 /// Milliseconds since the epoch without zone: the `timestamp` of Athena's tables.
@@ -112,18 +127,26 @@ pub(crate) fn list_of(item: DataType) -> DataType {
 /// Element type of a list, `Null` for an untyped one.
 pub(crate) fn element_of(list: &DataType) -> DataType {
     match list {
-        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) | DataType::ListView(f) => {
-            f.data_type().clone()
-        }
+        DataType::List(f)
+        | DataType::LargeList(f)
+        | DataType::FixedSizeList(f, _)
+        | DataType::ListView(f) => f.data_type().clone(),
         _ => DataType::Null,
     }
 }
 
 /// Key and value type of a map.
 pub(crate) fn entry_of(map: &DataType) -> Option<(DataType, DataType)> {
-    let DataType::Map(entries, _) = map else { return None };
-    let DataType::Struct(fields) = entries.data_type() else { return None };
-    Some((fields.first()?.data_type().clone(), fields.get(1)?.data_type().clone()))
+    let DataType::Map(entries, _) = map else {
+        return None;
+    };
+    let DataType::Struct(fields) = entries.data_type() else {
+        return None;
+    };
+    Some((
+        fields.first()?.data_type().clone(),
+        fields.get(1)?.data_type().clone(),
+    ))
 }
 
 impl Overload {
@@ -204,7 +227,9 @@ pub(crate) fn canonical(from: &DataType) -> DataType {
         DataType::BinaryView | DataType::LargeBinary | DataType::FixedSizeBinary(_) => DataType::Binary,
         DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => DataType::Int64,
         DataType::Date64 => TIMESTAMP_MS,
-        DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::ListView(_) => list_of(element_of(from)),
+        DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::ListView(_) => {
+            list_of(element_of(from))
+        }
         DataType::Dictionary(_, value) => canonical(value),
         other => other.clone(),
     }
@@ -279,15 +304,25 @@ pub(crate) fn choose<'a>(
             best = Some((overload, coerced, distance));
         }
     }
-    best.map(|(o, c, _)| (o, c)).ok_or_else(|| fault(unexpected_parameters(name, overloads, types)))
+    best.map(|(o, c, _)| (o, c))
+        .ok_or_else(|| fault(unexpected_parameters(name, overloads, types)))
 }
 
 fn unexpected_parameters(name: &str, overloads: &[Overload], types: &[DataType]) -> Fault {
-    let given = types.iter().map(|t| Ty::of_type(t).to_string()).collect::<Vec<_>>().join(", ");
+    let given = types
+        .iter()
+        .map(|t| Ty::of_type(t).to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
     let forms = overloads
         .iter()
         .map(|o| {
-            let params = o.params.iter().map(|p| p.trino_name()).collect::<Vec<_>>().join(", ");
+            let params = o
+                .params
+                .iter()
+                .map(|p| p.trino_name())
+                .collect::<Vec<_>>()
+                .join(", ");
             format!("{name}({params}{})", if o.variadic { ", ..." } else { "" })
         })
         .collect::<Vec<_>>()

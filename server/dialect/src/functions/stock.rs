@@ -41,7 +41,6 @@ pub(super) fn aggregate() -> Vec<Arc<AggregateUDF>> {
         agg::covariance::covar_pop_udaf(),
         agg::regr::regr_slope_udaf(),
         agg::regr::regr_intercept_udaf(),
-        agg::grouping::grouping_udaf(),
     ]
 }
 

@@ -18,8 +18,16 @@ const INT: &DataType = &DataType::Int64;
 const BOOL: &DataType = &DataType::Boolean;
 
 pub(super) static SPECS: &[Spec] = &[
-    spec("lower", &[], &[over(&[Varchar], UTF8, |c| map_text(c, |s| Ok(lower(s).into())))]),
-    spec("upper", &[], &[over(&[Varchar], UTF8, |c| map_text(c, |s| Ok(upper(s).into())))]),
+    spec(
+        "lower",
+        &[],
+        &[over(&[Varchar], UTF8, |c| map_text(c, |s| Ok(lower(s).into())))],
+    ),
+    spec(
+        "upper",
+        &[],
+        &[over(&[Varchar], UTF8, |c| map_text(c, |s| Ok(upper(s).into())))],
+    ),
     spec(
         "length",
         &[],
@@ -36,26 +44,112 @@ pub(super) static SPECS: &[Spec] = &[
     spec(
         "substr",
         &["substring"],
-        &[over(&[Varchar, Bigint], UTF8, substr), over(&[Varchar, Bigint, Bigint], UTF8, substr)],
+        &[
+            over(&[Varchar, Bigint], UTF8, substr),
+            over(&[Varchar, Bigint, Bigint], UTF8, substr),
+        ],
     ),
-    spec("strpos", &[], &[over(&[Varchar, Varchar], INT, strpos), over(&[Varchar, Varchar, Bigint], INT, strpos)]),
-    spec("starts_with", &[], &[over(&[Varchar, Varchar], BOOL, |c| text_test(c, |s, p| s.starts_with(p)))]),
-    spec("ends_with", &[], &[over(&[Varchar, Varchar], BOOL, |c| text_test(c, |s, p| s.ends_with(p)))]),
-    spec("replace", &[], &[over(&[Varchar, Varchar], UTF8, replace), over(&[Varchar, Varchar, Varchar], UTF8, replace)]),
-    spec("translate", &[], &[over(&[Varchar, Varchar, Varchar], UTF8, translate)]),
-    spec("lpad", &[], &[over(&[Varchar, Bigint, Varchar], UTF8, |c| pad(c, true))]),
-    spec("rpad", &[], &[over(&[Varchar, Bigint, Varchar], UTF8, |c| pad(c, false))]),
-    spec("trim", &["btrim"], &[over(&[Varchar], UTF8, |c| trim(c, true, true)), over(&[Varchar, Varchar], UTF8, |c| trim(c, true, true))]),
-    spec("ltrim", &[], &[over(&[Varchar], UTF8, |c| trim(c, true, false)), over(&[Varchar, Varchar], UTF8, |c| trim(c, true, false))]),
-    spec("rtrim", &[], &[over(&[Varchar], UTF8, |c| trim(c, false, true)), over(&[Varchar, Varchar], UTF8, |c| trim(c, false, true))]),
-    spec("split", &[], &[
-        generic(&[Varchar, Varchar], Returns::Computed(text_list_type), split),
-        generic(&[Varchar, Varchar, Bigint], Returns::Computed(text_list_type), split),
-    ]),
-    spec("split_part", &[], &[over(&[Varchar, Varchar, Bigint], UTF8, split_part)]),
-    spec("concat_ws", &[], &[variadic(&[Varchar, Varchar], Returns::Type(UTF8), concat_ws)]),
-    spec("levenshtein_distance", &[], &[over(&[Varchar, Varchar], INT, levenshtein)]),
-    spec("hamming_distance", &[], &[over(&[Varchar, Varchar], INT, hamming)]),
+    spec(
+        "strpos",
+        &[],
+        &[
+            over(&[Varchar, Varchar], INT, strpos),
+            over(&[Varchar, Varchar, Bigint], INT, strpos),
+        ],
+    ),
+    spec(
+        "starts_with",
+        &[],
+        &[over(&[Varchar, Varchar], BOOL, |c| {
+            text_test(c, |s, p| s.starts_with(p))
+        })],
+    ),
+    spec(
+        "ends_with",
+        &[],
+        &[over(&[Varchar, Varchar], BOOL, |c| {
+            text_test(c, |s, p| s.ends_with(p))
+        })],
+    ),
+    spec(
+        "replace",
+        &[],
+        &[
+            over(&[Varchar, Varchar], UTF8, replace),
+            over(&[Varchar, Varchar, Varchar], UTF8, replace),
+        ],
+    ),
+    spec(
+        "translate",
+        &[],
+        &[over(&[Varchar, Varchar, Varchar], UTF8, translate)],
+    ),
+    spec(
+        "lpad",
+        &[],
+        &[over(&[Varchar, Bigint, Varchar], UTF8, |c| pad(c, true))],
+    ),
+    spec(
+        "rpad",
+        &[],
+        &[over(&[Varchar, Bigint, Varchar], UTF8, |c| pad(c, false))],
+    ),
+    spec(
+        "trim",
+        &["btrim"],
+        &[
+            over(&[Varchar], UTF8, |c| trim(c, true, true)),
+            over(&[Varchar, Varchar], UTF8, |c| trim(c, true, true)),
+        ],
+    ),
+    spec(
+        "ltrim",
+        &[],
+        &[
+            over(&[Varchar], UTF8, |c| trim(c, true, false)),
+            over(&[Varchar, Varchar], UTF8, |c| trim(c, true, false)),
+        ],
+    ),
+    spec(
+        "rtrim",
+        &[],
+        &[
+            over(&[Varchar], UTF8, |c| trim(c, false, true)),
+            over(&[Varchar, Varchar], UTF8, |c| trim(c, false, true)),
+        ],
+    ),
+    spec(
+        "split",
+        &[],
+        &[
+            generic(&[Varchar, Varchar], Returns::Computed(text_list_type), split),
+            generic(
+                &[Varchar, Varchar, Bigint],
+                Returns::Computed(text_list_type),
+                split,
+            ),
+        ],
+    ),
+    spec(
+        "split_part",
+        &[],
+        &[over(&[Varchar, Varchar, Bigint], UTF8, split_part)],
+    ),
+    spec(
+        "concat_ws",
+        &[],
+        &[variadic(&[Varchar, Varchar], Returns::Type(UTF8), concat_ws)],
+    ),
+    spec(
+        "levenshtein_distance",
+        &[],
+        &[over(&[Varchar, Varchar], INT, levenshtein)],
+    ),
+    spec(
+        "hamming_distance",
+        &[],
+        &[over(&[Varchar, Varchar], INT, hamming)],
+    ),
 ];
 
 fn map_text(c: &Call, f: impl Fn(&str) -> Result<Cow<'static, str>>) -> Result<ArrayRef> {
@@ -97,7 +191,9 @@ fn codepoint(c: &Call) -> Result<ArrayRef> {
         let mut chars = s.chars();
         match (chars.next(), chars.next()) {
             (Some(one), None) => Ok(Some(one as i32)),
-            _ => Err(bad_argument("codepoint: Input string must be a single character string")),
+            _ => Err(bad_argument(
+                "codepoint: Input string must be a single character string",
+            )),
         }
     })
 }
@@ -128,7 +224,9 @@ fn slice(s: &str, start: i64, length: Option<i64>) -> &str {
             _ => return "",
         }
     };
-    let Some((from, _)) = s.char_indices().nth(skip) else { return "" };
+    let Some((from, _)) = s.char_indices().nth(skip) else {
+        return "";
+    };
     let rest = &s[from..];
     match length.map(|l| usize::try_from(l).unwrap_or(usize::MAX)) {
         None => rest,
@@ -140,7 +238,9 @@ fn substr(c: &Call) -> Result<ArrayRef> {
     let (a, start) = (c.text(0)?, c.int(1)?);
     let length = if c.len() == 3 { Some(c.int(2)?) } else { None };
     c.build_text(|r| {
-        let (Some(s), Some(from)) = (a.get(r), start.get(r)) else { return Ok(None) };
+        let (Some(s), Some(from)) = (a.get(r), start.get(r)) else {
+            return Ok(None);
+        };
         match &length {
             None => Ok(Some(slice(s, from, None).into())),
             Some(l) => Ok(l.get(r).map(|l| slice(s, from, Some(l)).into())),
@@ -152,7 +252,9 @@ fn strpos(c: &Call) -> Result<ArrayRef> {
     let (a, b) = (c.text(0)?, c.text(1)?);
     let nth = if c.len() == 3 { Some(c.int(2)?) } else { None };
     c.build::<Int64Type>(|r| {
-        let (Some(s), Some(needle)) = (a.get(r), b.get(r)) else { return Ok(None) };
+        let (Some(s), Some(needle)) = (a.get(r), b.get(r)) else {
+            return Ok(None);
+        };
         let instance = match &nth {
             None => 1,
             Some(n) => match n.get(r) {
@@ -188,7 +290,11 @@ fn position(s: &str, needle: &str, instance: i64) -> i64 {
             }
         }
     } else {
-        s.char_indices().rev().filter(|(i, _)| s[*i..].starts_with(needle)).nth(wanted - 1).map(|(i, _)| i)
+        s.char_indices()
+            .rev()
+            .filter(|(i, _)| s[*i..].starts_with(needle))
+            .nth(wanted - 1)
+            .map(|(i, _)| i)
     };
     found.map_or(0, |i| s[..i].chars().count() as i64 + 1)
 }
@@ -197,7 +303,9 @@ fn replace(c: &Call) -> Result<ArrayRef> {
     let (a, from) = (c.text(0)?, c.text(1)?);
     let to = if c.len() == 3 { Some(c.text(2)?) } else { None };
     c.build_text(|r| {
-        let (Some(s), Some(from)) = (a.get(r), from.get(r)) else { return Ok(None) };
+        let (Some(s), Some(from)) = (a.get(r), from.get(r)) else {
+            return Ok(None);
+        };
         let to = match &to {
             None => "",
             Some(t) => match t.get(r) {
@@ -205,7 +313,11 @@ fn replace(c: &Call) -> Result<ArrayRef> {
                 Some(t) => t,
             },
         };
-        let hits = if from.is_empty() { s.chars().count() + 1 } else { s.matches(from).count() };
+        let hits = if from.is_empty() {
+            s.chars().count() + 1
+        } else {
+            s.matches(from).count()
+        };
         c.check_value(s.len().saturating_add(hits.saturating_mul(to.len())))?;
         Ok(Some(s.replace(from, to).into()))
     })
@@ -214,7 +326,9 @@ fn replace(c: &Call) -> Result<ArrayRef> {
 fn translate(c: &Call) -> Result<ArrayRef> {
     let (a, from, to) = (c.text(0)?, c.text(1)?, c.text(2)?);
     c.build_text(|r| {
-        let (Some(s), Some(from), Some(to)) = (a.get(r), from.get(r), to.get(r)) else { return Ok(None) };
+        let (Some(s), Some(from), Some(to)) = (a.get(r), from.get(r), to.get(r)) else {
+            return Ok(None);
+        };
         let from: Vec<char> = from.chars().collect();
         let to: Vec<char> = to.chars().collect();
         let out: String = s
@@ -231,7 +345,9 @@ fn translate(c: &Call) -> Result<ArrayRef> {
 fn pad(c: &Call, left: bool) -> Result<ArrayRef> {
     let (a, size, fill) = (c.text(0)?, c.int(1)?, c.text(2)?);
     c.build_text(|r| {
-        let (Some(s), Some(size), Some(fill)) = (a.get(r), size.get(r), fill.get(r)) else { return Ok(None) };
+        let (Some(s), Some(size), Some(fill)) = (a.get(r), size.get(r), fill.get(r)) else {
+            return Ok(None);
+        };
         let Ok(size_chars) = usize::try_from(size) else {
             return Err(bad_argument("Target length must be in the range [0..2147483647]"));
         };
@@ -248,13 +364,21 @@ fn pad(c: &Call, left: bool) -> Result<ArrayRef> {
         let missing = size_chars - have;
         c.check_value(s.len().saturating_add(missing))?;
         let filler: String = fill.chars().cycle().take(missing).collect();
-        Ok(Some(if left { format!("{filler}{s}") } else { format!("{s}{filler}") }.into()))
+        Ok(Some(
+            if left {
+                format!("{filler}{s}")
+            } else {
+                format!("{s}{filler}")
+            }
+            .into(),
+        ))
     })
 }
 
 /// White space as Java's `Character.isWhitespace` on the code points Trino's trim considers.
 fn is_space(ch: char) -> bool {
-    ch.is_whitespace() && !matches!(ch, '\u{a0}' | '\u{2007}' | '\u{202f}' | '\u{85}') || ('\u{1c}'..='\u{1f}').contains(&ch)
+    ch.is_whitespace() && !matches!(ch, '\u{a0}' | '\u{2007}' | '\u{202f}' | '\u{85}')
+        || ('\u{1c}'..='\u{1f}').contains(&ch)
 }
 
 fn trim(c: &Call, start: bool, end: bool) -> Result<ArrayRef> {
@@ -269,7 +393,11 @@ fn trim(c: &Call, start: bool, end: bool) -> Result<ArrayRef> {
                 Some(chars) => Some(chars.chars().collect()),
             },
         };
-        let cut = |ch: char| chars.as_ref().map_or_else(|| is_space(ch), |set| set.contains(&ch));
+        let cut = |ch: char| {
+            chars
+                .as_ref()
+                .map_or_else(|| is_space(ch), |set| set.contains(&ch))
+        };
         if start {
             s = s.trim_start_matches(cut);
         }
@@ -284,14 +412,18 @@ fn split(c: &Call) -> Result<ArrayRef> {
     let (a, sep) = (c.text(0)?, c.text(1)?);
     let limit = if c.len() == 3 { Some(c.int(2)?) } else { None };
     build_text_lists(c, |r| {
-        let (Some(s), Some(sep)) = (a.get(r), sep.get(r)) else { return Ok(None) };
+        let (Some(s), Some(sep)) = (a.get(r), sep.get(r)) else {
+            return Ok(None);
+        };
         if sep.is_empty() {
             return Err(bad_argument("The delimiter may not be the empty string"));
         }
         Ok(Some(match &limit {
             None => s.split(sep).map(|p| Some(Cow::Borrowed(p))).collect(),
             Some(limit) => {
-                let Some(limit) = limit.get(r) else { return Ok(None) };
+                let Some(limit) = limit.get(r) else {
+                    return Ok(None);
+                };
                 let parts = usize::try_from(limit).unwrap_or(0);
                 if parts == 0 || limit > i64::from(i32::MAX) {
                     return Err(bad_argument("Limit must be positive"));
@@ -305,7 +437,9 @@ fn split(c: &Call) -> Result<ArrayRef> {
 fn split_part(c: &Call) -> Result<ArrayRef> {
     let (a, sep, index) = (c.text(0)?, c.text(1)?, c.int(2)?);
     c.build_text(|r| {
-        let (Some(s), Some(sep), Some(index)) = (a.get(r), sep.get(r), index.get(r)) else { return Ok(None) };
+        let (Some(s), Some(sep), Some(index)) = (a.get(r), sep.get(r), index.get(r)) else {
+            return Ok(None);
+        };
         let Some(skip) = usize::try_from(index).ok().filter(|i| *i > 0) else {
             return Err(bad_argument("Index must be greater than zero"));
         };
@@ -332,10 +466,14 @@ fn concat_ws(c: &Call) -> Result<ArrayRef> {
 fn levenshtein(c: &Call) -> Result<ArrayRef> {
     let (a, b) = (c.text(0)?, c.text(1)?);
     c.build::<Int64Type>(|r| {
-        let (Some(s), Some(t)) = (a.get(r), b.get(r)) else { return Ok(None) };
+        let (Some(s), Some(t)) = (a.get(r), b.get(r)) else {
+            return Ok(None);
+        };
         let (s, t): (Vec<char>, Vec<char>) = (s.chars().collect(), t.chars().collect());
         if s.len().saturating_mul(t.len()) > 1_000_000 {
-            return Err(bad_argument("The combined inputs for Levenshtein distance are too large"));
+            return Err(bad_argument(
+                "The combined inputs for Levenshtein distance are too large",
+            ));
         }
         let mut line: Vec<i64> = (0..=t.len() as i64).collect();
         for (i, x) in s.iter().enumerate() {
@@ -354,10 +492,16 @@ fn levenshtein(c: &Call) -> Result<ArrayRef> {
 fn hamming(c: &Call) -> Result<ArrayRef> {
     let (a, b) = (c.text(0)?, c.text(1)?);
     c.build::<Int64Type>(|r| {
-        let (Some(s), Some(t)) = (a.get(r), b.get(r)) else { return Ok(None) };
+        let (Some(s), Some(t)) = (a.get(r), b.get(r)) else {
+            return Ok(None);
+        };
         if s.chars().count() != t.chars().count() {
-            return Err(bad_argument("The input strings to hamming_distance function must have the same length"));
+            return Err(bad_argument(
+                "The input strings to hamming_distance function must have the same length",
+            ));
         }
-        Ok(Some(s.chars().zip(t.chars()).filter(|(x, y)| x != y).count() as i64))
+        Ok(Some(
+            s.chars().zip(t.chars()).filter(|(x, y)| x != y).count() as i64
+        ))
     })
 }

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use super::call::Call;
@@ -50,12 +50,24 @@ pub(crate) const fn spec(
     aliases: &'static [&'static str],
     overloads: &'static [Overload],
 ) -> Spec {
-    Spec { name, aliases, overloads, json: Json::None, volatile: false }
+    Spec {
+        name,
+        aliases,
+        overloads,
+        json: Json::None,
+        volatile: false,
+    }
 }
 
 /// A function that reads or makes `json`.
 pub(crate) const fn json_spec(name: &'static str, json: Json, overloads: &'static [Overload]) -> Spec {
-    Spec { name, aliases: &[], overloads, json, volatile: false }
+    Spec {
+        name,
+        aliases: &[],
+        overloads,
+        json,
+        volatile: false,
+    }
 }
 
 /// The UDF of a [`Spec`].
@@ -64,13 +76,22 @@ pub(crate) struct TrinoFunction {
     spec: &'static Spec,
     aliases: Vec<String>,
     signature: Signature,
-    known: Option<FieldRef>,
+    known: Option<Known>,
+}
+
+/// What the semantic pass has worked out about one call. Long chains of operators would otherwise resolve their
+/// types, and spell their names, from the leaves again at every step.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The result.
+    pub(crate) field: FieldRef,
+    /// Stands for the call and its arguments as first written, in names.
+    pub(crate) id: u64,
 }
 
 impl TrinoFunction {
-    /// The result of this one call, where the semantic pass has worked it out: long chains of operators would
-    /// otherwise resolve their types again from the leaves at every step.
-    pub(crate) fn known(&self) -> Option<&FieldRef> {
+    /// The knowledge about this one call.
+    pub(crate) fn known(&self) -> Option<&Known> {
         self.known.as_ref()
     }
 }
@@ -93,12 +114,22 @@ pub(crate) fn udf(spec: &'static Spec) -> Arc<ScalarUDF> {
 }
 
 /// The UDF of one call whose argument types need no conversion and whose result type is known.
-pub(crate) fn known_udf(spec: &'static Spec, returns: DataType) -> Arc<ScalarUDF> {
-    make(spec, Some(Arc::new(Field::new(spec.name, returns, true))))
+pub(crate) fn known_udf(spec: &'static Spec, returns: DataType, id: u64) -> Arc<ScalarUDF> {
+    make(
+        spec,
+        Some(Known {
+            field: Arc::new(Field::new(spec.name, returns, true)),
+            id,
+        }),
+    )
 }
 
-fn make(spec: &'static Spec, known: Option<FieldRef>) -> Arc<ScalarUDF> {
-    let volatility = if spec.volatile { Volatility::Volatile } else { Volatility::Immutable };
+fn make(spec: &'static Spec, known: Option<Known>) -> Arc<ScalarUDF> {
+    let volatility = if spec.volatile {
+        Volatility::Volatile
+    } else {
+        Volatility::Immutable
+    };
     // Functions without parameters need their own signature kind.
     let signature = if spec.overloads.iter().all(|o| o.params.is_empty()) {
         Signature::nullary(volatility)
@@ -126,6 +157,14 @@ impl ScalarUDFImpl for TrinoFunction {
         &self.signature
     }
 
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        if let Some(known) = &self.known {
+            return Ok(format!("{}#{:016x}", self.spec.name, known.id));
+        }
+        let args: Vec<_> = args.iter().map(|a| a.schema_name().to_string()).collect();
+        Ok(format!("{}({})", self.spec.name, args.join(",")))
+    }
+
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         if self.known.is_some() {
             return Ok(arg_types.iter().map(canonical).collect());
@@ -140,7 +179,7 @@ impl ScalarUDFImpl for TrinoFunction {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         if let Some(known) = &self.known {
-            return Ok(Arc::clone(known));
+            return Ok(Arc::clone(&known.field));
         }
         let types: Vec<_> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
         for (i, field) in args.arg_fields.iter().enumerate() {
@@ -164,7 +203,12 @@ impl ScalarUDFImpl for TrinoFunction {
         let rows = if constant { 1 } else { args.number_rows };
         let types: Vec<_> = args.args.iter().map(ColumnarValue::data_type).collect();
         let (overload, coerced) = choose(self.spec.name, self.spec.overloads, &types)?;
-        let columns = args.args.iter().zip(&coerced).map(|(arg, to)| column(arg, to)).collect::<Result<Vec<_>>>()?;
+        let columns = args
+            .args
+            .iter()
+            .zip(&coerced)
+            .map(|(arg, to)| column(arg, to))
+            .collect::<Result<Vec<_>>>()?;
         let call = Call {
             name: self.spec.name,
             args: columns,
@@ -173,12 +217,20 @@ impl ScalarUDFImpl for TrinoFunction {
             returns: args.return_field.data_type().clone(),
         };
         let out = (overload.body)(&call)?;
-        let out = if out.data_type() == &call.returns { out } else { arrow::compute::cast(&out, &call.returns)? };
+        let out = if out.data_type() == &call.returns {
+            out
+        } else {
+            arrow::compute::cast(&out, &call.returns)?
+        };
         if constant && out.len() == 1 {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&out, 0)?));
         }
         if out.len() != rows {
-            return Err(DataFusionError::Internal(format!("{}: {} rows for {rows}", call.name, out.len())));
+            return Err(DataFusionError::Internal(format!(
+                "{}: {} rows for {rows}",
+                call.name,
+                out.len()
+            )));
         }
         Ok(ColumnarValue::Array(out))
     }
@@ -190,5 +242,9 @@ fn column(arg: &ColumnarValue, to: &DataType) -> Result<ArrayRef> {
         ColumnarValue::Array(array) => Arc::clone(array),
         ColumnarValue::Scalar(scalar) => scalar.to_array()?,
     };
-    if array.data_type() == to { Ok(array) } else { Ok(arrow::compute::cast(&array, to)?) }
+    if array.data_type() == to {
+        Ok(array)
+    } else {
+        Ok(arrow::compute::cast(&array, to)?)
+    }
 }

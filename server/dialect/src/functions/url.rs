@@ -15,13 +15,51 @@ use crate::semantics::error::bad_argument;
 const UTF8: &DataType = &DataType::Utf8;
 
 pub(super) static SPECS: &[Spec] = &[
-    spec("url_extract_protocol", &[], &[over(&[Varchar], UTF8, |c| part(c, |u| Some(u.scheme.unwrap_or("").into())))]),
-    spec("url_extract_host", &[], &[over(&[Varchar], UTF8, |c| part(c, |u| Some(u.host().unwrap_or("").into())))]),
-    spec("url_extract_path", &[], &[over(&[Varchar], UTF8, |c| part(c, |u| Some(decode_percent(u.path).into())))]),
-    spec("url_extract_query", &[], &[over(&[Varchar], UTF8, |c| part(c, |u| Some(u.query.map(decode_percent).unwrap_or_default().into())))]),
-    spec("url_extract_fragment", &[], &[over(&[Varchar], UTF8, |c| part(c, |u| Some(u.fragment.map(decode_percent).unwrap_or_default().into())))]),
-    spec("url_extract_port", &[], &[over(&[Varchar], &DataType::Int64, port)]),
-    spec("url_extract_parameter", &[], &[over(&[Varchar, Varchar], UTF8, parameter)]),
+    spec(
+        "url_extract_protocol",
+        &[],
+        &[over(&[Varchar], UTF8, |c| {
+            part(c, |u| Some(u.scheme.unwrap_or("").into()))
+        })],
+    ),
+    spec(
+        "url_extract_host",
+        &[],
+        &[over(&[Varchar], UTF8, |c| {
+            part(c, |u| Some(u.host().unwrap_or("").into()))
+        })],
+    ),
+    spec(
+        "url_extract_path",
+        &[],
+        &[over(&[Varchar], UTF8, |c| {
+            part(c, |u| Some(decode_percent(u.path)))
+        })],
+    ),
+    spec(
+        "url_extract_query",
+        &[],
+        &[over(&[Varchar], UTF8, |c| {
+            part(c, |u| Some(u.query.map(decode_percent).unwrap_or_default()))
+        })],
+    ),
+    spec(
+        "url_extract_fragment",
+        &[],
+        &[over(&[Varchar], UTF8, |c| {
+            part(c, |u| Some(u.fragment.map(decode_percent).unwrap_or_default()))
+        })],
+    ),
+    spec(
+        "url_extract_port",
+        &[],
+        &[over(&[Varchar], &DataType::Int64, port)],
+    ),
+    spec(
+        "url_extract_parameter",
+        &[],
+        &[over(&[Varchar, Varchar], UTF8, parameter)],
+    ),
     spec("url_encode", &[], &[over(&[Varchar], UTF8, encode)]),
     spec("url_decode", &[], &[over(&[Varchar], UTF8, decode)]),
 ];
@@ -37,7 +75,9 @@ struct Url<'a> {
 impl<'a> Url<'a> {
     /// Parts of a URI; `None` when `java.net.URI` would not parse it.
     fn parse(text: &'a str) -> Option<Self> {
-        let bad = |c: char| c.is_ascii_control() || matches!(c, ' ' | '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}');
+        let bad = |c: char| {
+            c.is_ascii_control() || matches!(c, ' ' | '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}')
+        };
         if text.contains(bad) || !percent_is_complete(text) {
             return None;
         }
@@ -53,7 +93,9 @@ impl<'a> Url<'a> {
             Some(i) => {
                 let scheme = &rest[..i];
                 let ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                    && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+                    && scheme
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
                 if !ok {
                     return None;
                 }
@@ -71,7 +113,13 @@ impl<'a> Url<'a> {
         if path.contains(['[', ']']) {
             return None;
         }
-        Some(Self { scheme, authority, path, query, fragment })
+        Some(Self {
+            scheme,
+            authority,
+            path,
+            query,
+            fragment,
+        })
     }
 
     fn host_port(&self) -> Option<(&'a str, Option<&'a str>)> {
@@ -81,7 +129,11 @@ impl<'a> Url<'a> {
             let end = inner.find(']')?;
             return Some((&server[..end + 2], inner[end + 1..].strip_prefix(':')));
         }
-        Some(server.rsplit_once(':').map_or((server, None), |(h, p)| (h, Some(p))))
+        Some(
+            server
+                .rsplit_once(':')
+                .map_or((server, None), |(h, p)| (h, Some(p))),
+        )
     }
 
     fn host(&self) -> Option<&'a str> {
@@ -95,9 +147,15 @@ impl<'a> Url<'a> {
 
 fn percent_is_complete(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.iter().enumerate().filter(|(_, b)| **b == b'%').all(|(i, _)| {
-        bytes.get(i + 1..i + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
-    })
+    bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'%')
+        .all(|(i, _)| {
+            bytes
+                .get(i + 1..i + 3)
+                .is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
+        })
 }
 
 fn decode_percent(text: &str) -> String {
@@ -109,7 +167,9 @@ fn percent_bytes(text: &str, plus_is_space: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;
     while let Some(byte) = bytes.get(i) {
-        let hex = bytes.get(i + 1..i + 3).and_then(|two| std::str::from_utf8(two).ok());
+        let hex = bytes
+            .get(i + 1..i + 3)
+            .and_then(|two| std::str::from_utf8(two).ok());
         match (byte, hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
             (b'%', Some(value)) => {
                 out.push(value);
@@ -132,18 +192,30 @@ fn part(c: &Call, f: impl Fn(&Url<'_>) -> Option<String>) -> Result<ArrayRef> {
 fn port(c: &Call) -> Result<ArrayRef> {
     let a = c.text(0)?;
     c.build::<Int64Type>(|r| {
-        Ok(a.get(r).and_then(Url::parse).filter(|u| u.host().is_some()).and_then(|u| u.host_port()?.1?.parse().ok()))
+        Ok(a.get(r)
+            .and_then(Url::parse)
+            .filter(|u| u.host().is_some())
+            .and_then(|u| u.host_port()?.1?.parse().ok()))
     })
 }
 
 fn parameter(c: &Call) -> Result<ArrayRef> {
     let (a, name) = (c.text(0)?, c.text(1)?);
     c.build_text(|r| {
-        let (Some(text), Some(name)) = (a.get(r), name.get(r)) else { return Ok(None) };
+        let (Some(text), Some(name)) = (a.get(r), name.get(r)) else {
+            return Ok(None);
+        };
         let found = Url::parse(text).and_then(|u| u.query).and_then(|query| {
-            query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).find(|(key, _)| *key == name)
+            query
+                .split('&')
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .find(|(key, _)| *key == name)
         });
-        Ok(found.map(|(_, value)| String::from_utf8_lossy(&percent_bytes(value, true)).into_owned().into()))
+        Ok(found.map(|(_, value)| {
+            String::from_utf8_lossy(&percent_bytes(value, true))
+                .into_owned()
+                .into()
+        }))
     })
 }
 
@@ -154,7 +226,9 @@ fn encode(c: &Call) -> Result<ArrayRef> {
         let mut out = String::with_capacity(text.len() + 8);
         for byte in text.bytes() {
             match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' => out.push(char::from(byte)),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' => {
+                    out.push(char::from(byte))
+                }
                 b' ' => out.push('+'),
                 other => out.push_str(&format!("%{other:02X}")),
             }
@@ -170,6 +244,10 @@ fn decode(c: &Call) -> Result<ArrayRef> {
         if !percent_is_complete(text) {
             return Err(bad_argument("URLDecoder: Incomplete trailing escape (%) pattern"));
         }
-        Ok(Some(String::from_utf8_lossy(&percent_bytes(text, true)).into_owned().into()))
+        Ok(Some(
+            String::from_utf8_lossy(&percent_bytes(text, true))
+                .into_owned()
+                .into(),
+        ))
     })
 }

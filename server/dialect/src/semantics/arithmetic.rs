@@ -28,12 +28,18 @@ pub(super) fn binary(expr: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
             temporal(*right, r, op, *left, schema)
         }
         (Ty::Date, Operator::Minus, Ty::Date)
-        | (Ty::Timestamp(_) | Ty::TimestampTz | Ty::Date, Operator::Minus, Ty::Timestamp(_) | Ty::TimestampTz | Ty::Date) => {
-            Err(not_supported("subtracting dates or timestamps (use date_diff), as its type is interval,", "intervals"))
-        }
-        (Ty::Interval, _, _) | (_, _, Ty::Interval) => {
-            Err(not_supported("arithmetic between intervals and numbers", "intervals"))
-        }
+        | (
+            Ty::Timestamp(_) | Ty::TimestampTz | Ty::Date,
+            Operator::Minus,
+            Ty::Timestamp(_) | Ty::TimestampTz | Ty::Date,
+        ) => Err(not_supported(
+            "subtracting dates or timestamps (use date_diff), as its type is interval,",
+            "intervals",
+        )),
+        (Ty::Interval, _, _) | (_, _, Ty::Interval) => Err(not_supported(
+            "arithmetic between intervals and numbers",
+            "intervals",
+        )),
         _ => Err(type_mismatch(format!("Cannot apply operator: {l} {op} {r}"))),
     }
 }
@@ -41,12 +47,21 @@ pub(super) fn binary(expr: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
 fn numbers(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Expr> {
     let (lf, rf) = (field_of(&left, schema)?, field_of(&right, schema)?);
     let (lt, rt) = (lf.data_type(), rf.data_type());
-    let common = common_type(lt, rt)
-        .ok_or_else(|| type_mismatch(format!("Cannot apply operator: {} {op} {}", Ty::of_type(lt), Ty::of_type(rt))))?;
+    let common = common_type(lt, rt).ok_or_else(|| {
+        type_mismatch(format!(
+            "Cannot apply operator: {} {op} {}",
+            Ty::of_type(lt),
+            Ty::of_type(rt)
+        ))
+    })?;
     if Ty::of_type(&common).is_float() {
         // IEEE: overflow is Infinity, division by zero Infinity or NaN, as in Arrow's kernels.
         let (left, right) = (to_type(left, &common, schema)?, to_type(right, &common, schema)?);
-        return Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))));
+        return Ok(Expr::BinaryExpr(BinaryExpr::new(
+            Box::new(left),
+            op,
+            Box::new(right),
+        )));
     }
     internal::operator(op, (left, lt), (right, rt))
 }
@@ -68,7 +83,11 @@ fn temporal(time: Expr, time_ty: Ty, op: Operator, interval: Expr, schema: &DFSc
     let to = time.get_type(schema)?;
     let moved = Expr::BinaryExpr(BinaryExpr::new(Box::new(time), op, Box::new(interval)));
     // The sum keeps the type of its date or timestamp.
-    Ok(if moved.get_type(schema)? == to { moved } else { Expr::Cast(Cast::new(Box::new(moved), to)) })
+    Ok(if moved.get_type(schema)? == to {
+        moved
+    } else {
+        Expr::Cast(Cast::new(Box::new(moved), to))
+    })
 }
 
 /// Unary minus.

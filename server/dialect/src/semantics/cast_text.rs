@@ -4,18 +4,28 @@ use arrow::datatypes::TimeUnit;
 use chrono::{DateTime, Datelike, NaiveDate, Timelike};
 use datafusion::error::Result;
 
-use super::cast::per_second;
+use super::cast_values::per_second;
 use super::error::bad_cast;
 use super::ty::{Ty, digits};
 
 /// `1.0E0`, `1.5E-3`, `NaN`, `Infinity`: the form of Trino's CAST of a double.
 pub(crate) fn format_double(value: f64) -> String {
-    scientific(&format!("{value:e}"), value.is_nan(), value.is_infinite(), value.is_sign_negative())
+    scientific(
+        &format!("{value:e}"),
+        value.is_nan(),
+        value.is_infinite(),
+        value.is_sign_negative(),
+    )
 }
 
 /// The same for `real`, with that type's shortest digits.
 pub(super) fn format_real(value: f32) -> String {
-    scientific(&format!("{value:e}"), value.is_nan(), value.is_infinite(), value.is_sign_negative())
+    scientific(
+        &format!("{value:e}"),
+        value.is_nan(),
+        value.is_infinite(),
+        value.is_sign_negative(),
+    )
 }
 
 fn scientific(shortest: &str, nan: bool, infinite: bool, negative: bool) -> String {
@@ -36,7 +46,9 @@ fn scientific(shortest: &str, nan: bool, infinite: bool, negative: bool) -> Stri
 pub(super) fn format_timestamp(ticks: i64, unit: TimeUnit) -> Result<String> {
     let per = per_second(unit);
     let (seconds, rest) = (ticks.div_euclid(per), ticks.rem_euclid(per));
-    let time = DateTime::from_timestamp(seconds, 0).ok_or_else(|| bad_cast("timestamp is out of range"))?.naive_utc();
+    let time = DateTime::from_timestamp(seconds, 0)
+        .ok_or_else(|| bad_cast("timestamp is out of range"))?
+        .naive_utc();
     let fraction = match digits(unit) {
         0 => String::new(),
         width => format!(".{rest:0width$}"),
@@ -67,7 +79,8 @@ pub(super) fn parse_boolean(text: &str) -> Result<bool> {
 
 /// Digits with an optional sign, no blanks; the caller checks the narrower ranges.
 pub(super) fn parse_integer(text: &str, to: Ty) -> Result<i64> {
-    text.parse().map_err(|_| cannot(text, &to.to_string().to_uppercase()))
+    text.parse()
+        .map_err(|_| cannot(text, &to.to_string().to_uppercase()))
 }
 
 /// Java's `Double.parseDouble` without hexadecimal forms: blanks around are dropped, `d`/`f` may follow.
@@ -77,7 +90,13 @@ pub(super) fn parse_double(text: &str, to: &str) -> Result<f64> {
     let unsigned = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
     match unsigned {
         "NaN" => return Ok(f64::NAN),
-        "Infinity" => return Ok(if trimmed.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY }),
+        "Infinity" => {
+            return Ok(if trimmed.starts_with('-') {
+                f64::NEG_INFINITY
+            } else {
+                f64::INFINITY
+            });
+        }
         _ => {}
     }
     // Rust also reads `inf`, `nan` and `infinity`, which Java does not.
@@ -106,13 +125,23 @@ pub(super) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Result<i128
     let keep = whole.len() as i64 + exponent + i64::from(scale);
     let mut value: i128 = 0;
     for i in 0..keep.max(0) {
-        let digit = usize::try_from(i).ok().and_then(|i| digits.get(i)).map_or(0, |d| i128::from(d - b'0'));
-        value = value.checked_mul(10).and_then(|v| v.checked_add(digit)).ok_or_else(failed)?;
+        let digit = usize::try_from(i)
+            .ok()
+            .and_then(|i| digits.get(i))
+            .map_or(0, |d| i128::from(d - b'0'));
+        value = value
+            .checked_mul(10)
+            .and_then(|v| v.checked_add(digit))
+            .ok_or_else(failed)?;
         if i > 4_000 {
             return Err(failed());
         }
     }
-    if usize::try_from(keep).ok().and_then(|k| digits.get(k)).is_some_and(|d| *d >= b'5') {
+    if usize::try_from(keep)
+        .ok()
+        .and_then(|k| digits.get(k))
+        .is_some_and(|d| *d >= b'5')
+    {
         value += 1;
     }
     let limit = 10_i128.checked_pow(u32::from(precision)).ok_or_else(failed)?;
@@ -133,9 +162,16 @@ pub(crate) fn parse_date_text(text: &str) -> Result<i32> {
     let mut parts = rest.splitn(3, '-');
     let mut number = |max: usize| -> Option<i32> {
         let part = parts.next()?;
-        (!part.is_empty() && part.len() <= max && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse().ok())?
+        (!part.is_empty() && part.len() <= max && part.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| part.parse().ok())?
     };
-    let date = (|| NaiveDate::from_ymd_opt(sign * number(9)?, u32::try_from(number(2)?).ok()?, u32::try_from(number(2)?).ok()?))();
+    let date = (|| {
+        NaiveDate::from_ymd_opt(
+            sign * number(9)?,
+            u32::try_from(number(2)?).ok()?,
+            u32::try_from(number(2)?).ok()?,
+        )
+    })();
     date.map(|d| d.num_days_from_ce() - 719_163).ok_or_else(failed)
 }
 
@@ -144,7 +180,11 @@ pub(crate) fn parse_timestamp_text(text: &str, unit: TimeUnit) -> Result<i64> {
     let failed = || bad_cast(format!("Value cannot be cast to timestamp: {text}"));
     let trimmed = text.trim();
     let (date, time) = trimmed.split_once(' ').unwrap_or((trimmed, ""));
-    let year_digits = date.trim_start_matches(['+', '-']).split('-').next().map_or(0, str::len);
+    let year_digits = date
+        .trim_start_matches(['+', '-'])
+        .split('-')
+        .next()
+        .map_or(0, str::len);
     if year_digits < 4 {
         return Err(failed());
     }
@@ -158,7 +198,10 @@ pub(crate) fn parse_timestamp_text(text: &str, unit: TimeUnit) -> Result<i64> {
     if fraction.as_bytes().get(width).is_some_and(|d| *d >= b'5') {
         ticks += 1;
     }
-    (days * 86_400 + seconds).checked_mul(per_second(unit)).and_then(|t| t.checked_add(ticks)).ok_or_else(failed)
+    (days * 86_400 + seconds)
+        .checked_mul(per_second(unit))
+        .and_then(|t| t.checked_add(ticks))
+        .ok_or_else(failed)
 }
 
 fn time_of_day(time: &str) -> Option<(i64, &str)> {
@@ -173,7 +216,9 @@ fn time_of_day(time: &str) -> Option<(i64, &str)> {
     };
     let mut parts = time.splitn(3, ':');
     let (hour, minute) = (two(parts.next()?, 24)?, two(parts.next()?, 60)?);
-    let Some(rest) = parts.next() else { return Some((hour * 3600 + minute * 60, "")) };
+    let Some(rest) = parts.next() else {
+        return Some((hour * 3600 + minute * 60, ""));
+    };
     let (second, fraction) = match rest.split_once('.') {
         Some((_, "")) => return None,
         Some((s, f)) => (s, f),

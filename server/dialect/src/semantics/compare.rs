@@ -23,9 +23,12 @@ pub(super) fn field_of(expr: &Expr, schema: &DFSchema) -> Result<FieldRef> {
     let known = match expr {
         Expr::ScalarFunction(call) => known_field(call).map(Arc::clone),
         Expr::BinaryExpr(binary) if is_condition(binary.op) => Some(boolean()),
-        Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Like(_) | Expr::InList(_) | Expr::Between(_) => {
-            Some(boolean())
-        }
+        Expr::Not(_)
+        | Expr::IsNull(_)
+        | Expr::IsNotNull(_)
+        | Expr::Like(_)
+        | Expr::InList(_)
+        | Expr::Between(_) => Some(boolean()),
         Expr::Cast(cast) => Some(Arc::clone(&cast.field)),
         _ => None,
     };
@@ -65,7 +68,12 @@ pub(super) fn is_parameter(expr: &Expr) -> bool {
 }
 
 /// The common Arrow type of two operands, or `TYPE_MISMATCH`.
-pub(super) fn require_common(left: &Expr, right: &Expr, schema: &DFSchema, op: &str) -> Result<Option<DataType>> {
+pub(super) fn require_common(
+    left: &Expr,
+    right: &Expr,
+    schema: &DFSchema,
+    op: &str,
+) -> Result<Option<DataType>> {
     if is_parameter(left) || is_parameter(right) {
         return Ok(None);
     }
@@ -80,7 +88,10 @@ pub(super) fn require_common(left: &Expr, right: &Expr, schema: &DFSchema, op: &
         return Err(type_mismatch(format!("Cannot apply operator: {l} {op} {r}")));
     };
     if l.is_nested() || r.is_nested() {
-        return Err(not_supported(&format!("comparing values of type {l}"), "comparing-arrays-maps-and-rows"));
+        return Err(not_supported(
+            &format!("comparing values of type {l}"),
+            "comparing-arrays-maps-and-rows",
+        ));
     }
     if l == Ty::Json || r == Ty::Json {
         return Err(not_supported("comparing json values", "json"));
@@ -96,9 +107,16 @@ pub(super) fn comparison(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> 
     };
     if !matches!(common, DataType::Float32 | DataType::Float64) {
         let (left, right) = (constant_to(*left, &common), constant_to(*right, &common));
-        return Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))));
+        return Ok(Expr::BinaryExpr(BinaryExpr::new(
+            Box::new(left),
+            op,
+            Box::new(right),
+        )));
     }
-    let (left, right) = (to_type(*left, &common, schema)?, to_type(*right, &common, schema)?);
+    let (left, right) = (
+        to_type(*left, &common, schema)?,
+        to_type(*right, &common, schema)?,
+    );
     Ok(float(left, op, right))
 }
 
@@ -119,10 +137,12 @@ pub(super) fn to_type(expr: Expr, to: &DataType, schema: &DFSchema) -> Result<Ex
 /// A constant in the common type, so that the column beside it needs no cast and pruning sees through.
 pub(super) fn constant_to(expr: Expr, to: &DataType) -> Expr {
     match expr {
-        Expr::Literal(value, metadata) if value.data_type() != *to && !value.is_null() => match value.cast_to(to) {
-            Ok(converted) => Expr::Literal(converted, metadata),
-            Err(_) => Expr::Literal(value, metadata),
-        },
+        Expr::Literal(value, metadata) if value.data_type() != *to && !value.is_null() => {
+            match value.cast_to(to) {
+                Ok(converted) => Expr::Literal(converted, metadata),
+                Err(_) => Expr::Literal(value, metadata),
+            }
+        }
         other => other,
     }
 }
@@ -133,6 +153,14 @@ fn plain_constant(expr: &Expr) -> bool {
         Expr::Literal(ScalarValue::Float64(Some(v)), _) => v.is_finite() && *v != 0.0,
         Expr::Literal(ScalarValue::Float32(Some(v)), _) => v.is_finite() && *v != 0.0,
         _ => false,
+    }
+}
+
+/// Infinity of the type of `like` and the sign of `sign`.
+fn infinity(like: &Expr, sign: f32) -> Expr {
+    match like {
+        Expr::Literal(ScalarValue::Float32(_), _) => lit(f32::INFINITY * sign),
+        _ => lit(f64::INFINITY * f64::from(sign)),
     }
 }
 
@@ -150,16 +178,17 @@ fn float(left: Expr, op: Operator, right: Expr) -> Expr {
     let plain = |l: Expr, r: Expr| Expr::BinaryExpr(BinaryExpr::new(Box::new(l), op, Box::new(r)));
     if plain_constant(&right) {
         return match op {
-            // Only NaN differs here, and NaN neither equals nor is below a finite constant in total order
-            // (NaN values carry a positive sign after Trino's and Arrow's arithmetic).
-            Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq => plain(left, right),
+            // No NaN equals a finite constant in total order either.
+            Operator::Eq | Operator::NotEq => plain(left, right),
+            // A NaN lies outside the infinities, on the side of its sign; the second condition is false for it
+            // alone, and both of them prune row groups on `x`.
             Operator::Gt | Operator::GtEq => {
-                // `x <= max` is false for NaN alone: keeps row-group pruning on `x`.
-                let top = match &right {
-                    Expr::Literal(ScalarValue::Float32(_), _) => lit(f32::INFINITY),
-                    _ => lit(f64::INFINITY),
-                };
+                let top = infinity(&right, 1.0);
                 plain(left.clone(), right).and(left.lt_eq(top))
+            }
+            Operator::Lt | Operator::LtEq => {
+                let bottom = infinity(&right, -1.0);
+                plain(left.clone(), right).and(left.gt_eq(bottom))
             }
             _ => plain(left, right),
         };

@@ -17,7 +17,8 @@ use crate::functions::internal;
 
 /// Rewrites an expression over `schema`.
 pub(super) fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    expr.transform_up(|e| rewrite_one(e, schema).map(Transformed::yes)).map(|done| done.data)
+    expr.transform_up(|e| rewrite_one(e, schema).map(Transformed::yes))
+        .map(|done| done.data)
 }
 
 fn rewrite_one(expr: Expr, schema: &DFSchema) -> Result<Expr> {
@@ -62,7 +63,9 @@ fn rewrite_one(expr: Expr, schema: &DFSchema) -> Result<Expr> {
 /// Whole numbers are `integer` when they fit, as in Trino; the planner makes all of them 64 bits wide.
 fn literal(value: ScalarValue) -> Result<ScalarValue> {
     Ok(match value {
-        ScalarValue::Int64(Some(v)) => i32::try_from(v).map_or(ScalarValue::Int64(Some(v)), |v| ScalarValue::Int32(Some(v))),
+        ScalarValue::Int64(Some(v)) => {
+            i32::try_from(v).map_or(ScalarValue::Int64(Some(v)), |v| ScalarValue::Int32(Some(v)))
+        }
         ScalarValue::UInt64(Some(v)) => return Err(out_of_range(format!("Invalid numeric literal: {v}"))),
         ScalarValue::Decimal256(..) => return Err(out_of_range("decimal literals have at most 38 digits")),
         other => other,
@@ -102,15 +105,17 @@ fn operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
             for side in [&binary.left, &binary.right] {
                 let found = ty(side, schema)?;
                 if !matches!(found, Ty::Varchar | Ty::Unknown) && !is_parameter(side) {
-                    return Err(type_mismatch(format!("Unexpected parameters ({found}) for function concat (||)")));
+                    return Err(type_mismatch(format!(
+                        "Unexpected parameters ({found}) for function concat (||)"
+                    )));
                 }
             }
             internal::concat_text(*binary.left, *binary.right)
         }
         other => Err(DataFusionError::SQL(
-            Box::new(datafusion::sql::sqlparser::parser::ParserError::ParserError(format!(
-                "mismatched input '{other}'"
-            ))),
+            Box::new(datafusion::sql::sqlparser::parser::ParserError::ParserError(
+                format!("mismatched input '{other}'"),
+            )),
             None,
         )),
     }
@@ -120,7 +125,9 @@ fn require_boolean(expr: &Expr, schema: &DFSchema, place: &str) -> Result<()> {
     match ty(expr, schema)? {
         Ty::Boolean | Ty::Unknown => Ok(()),
         _ if is_parameter(expr) => Ok(()),
-        other => Err(type_mismatch(format!("Operand of {place} must evaluate to a boolean (actual: {other})"))),
+        other => Err(type_mismatch(format!(
+            "Operand of {place} must evaluate to a boolean (actual: {other})"
+        ))),
     }
 }
 
@@ -130,7 +137,9 @@ fn require_types(left: &Ty, right: &Ty, place: &str) -> Result<()> {
     if same || *left == Ty::Unknown || *right == Ty::Unknown || (temporal(left) && temporal(right)) {
         return Ok(());
     }
-    Err(type_mismatch(format!("value and result of subquery must be of the same type for {place} expression: {left} vs {right}")))
+    Err(type_mismatch(format!(
+        "value and result of subquery must be of the same type for {place} expression: {left} vs {right}"
+    )))
 }
 
 /// `a BETWEEN b AND c` is `a >= b AND a <= c`; kept whole where total order and IEEE agree.
@@ -143,7 +152,11 @@ fn between_to_comparisons(between: Between, schema: &DFSchema) -> Result<Expr> {
     }
     let compare = |op, right: Box<Expr>| comparison(BinaryExpr::new(between.expr.clone(), op, right), schema);
     let both = compare(Operator::GtEq, between.low)?.and(compare(Operator::LtEq, between.high)?);
-    Ok(if between.negated { Expr::Not(Box::new(both)) } else { both })
+    Ok(if between.negated {
+        Expr::Not(Box::new(both))
+    } else {
+        both
+    })
 }
 
 fn in_list(list: InList, schema: &DFSchema) -> Result<Expr> {
@@ -158,14 +171,21 @@ fn in_list(list: InList, schema: &DFSchema) -> Result<Expr> {
     // Few floats are ever listed; the expanded form follows IEEE.
     let mut any: Option<Expr> = None;
     for item in list.list {
-        let one = comparison(BinaryExpr::new(list.expr.clone(), Operator::Eq, Box::new(item)), schema)?;
+        let one = comparison(
+            BinaryExpr::new(list.expr.clone(), Operator::Eq, Box::new(item)),
+            schema,
+        )?;
         any = Some(match any {
             None => one,
             Some(sofar) => sofar.or(one),
         });
     }
     let any = any.unwrap_or_else(|| lit(false));
-    Ok(if list.negated { Expr::Not(Box::new(any)) } else { any })
+    Ok(if list.negated {
+        Expr::Not(Box::new(any))
+    } else {
+        any
+    })
 }
 
 /// Trino's LIKE has no escape character unless one is given; Arrow's always takes the backslash.
@@ -176,7 +196,9 @@ fn like_pattern(mut like: Like, schema: &DFSchema) -> Result<Expr> {
     for side in [&like.expr, &like.pattern] {
         let found = ty(side, schema)?;
         if !matches!(found, Ty::Varchar | Ty::Unknown) && !is_parameter(side) {
-            return Err(type_mismatch(format!("Left side and pattern of LIKE must be varchar (actual: {found})")));
+            return Err(type_mismatch(format!(
+                "Left side and pattern of LIKE must be varchar (actual: {found})"
+            )));
         }
     }
     let escape = like.escape_char.take();
@@ -186,7 +208,12 @@ fn like_pattern(mut like: Like, schema: &DFSchema) -> Result<Expr> {
             Some(text) => lit(arrow_pattern(text, escape)?),
         },
         (pattern, None) => internal::call("replace", vec![pattern, lit("\\"), lit("\\\\")]),
-        (_, Some(_)) => return Err(not_supported("LIKE with ESCAPE and a pattern that is not a literal", "like")),
+        (_, Some(_)) => {
+            return Err(not_supported(
+                "LIKE with ESCAPE and a pattern that is not a literal",
+                "like",
+            ));
+        }
     };
     Ok(Expr::Like(like))
 }
@@ -196,9 +223,13 @@ fn arrow_pattern(pattern: &str, escape: Option<char>) -> Result<String> {
     let mut chars = pattern.chars();
     while let Some(ch) = chars.next() {
         if Some(ch) == escape {
-            let next = chars.next().filter(|n| matches!(n, '%' | '_') || Some(*n) == escape);
+            let next = chars
+                .next()
+                .filter(|n| matches!(n, '%' | '_') || Some(*n) == escape);
             let Some(next) = next else {
-                return Err(bad_argument("Escape character must be followed by '%', '_' or the escape character itself"));
+                return Err(bad_argument(
+                    "Escape character must be followed by '%', '_' or the escape character itself",
+                ));
             };
             if matches!(next, '%' | '_' | '\\') {
                 out.push('\\');
@@ -227,9 +258,15 @@ fn case_types(mut case: Case, schema: &DFSchema) -> Result<Expr> {
             }
         }
     }
-    let results: Vec<&Expr> =
-        case.when_then_expr.iter().map(|(_, then)| then.as_ref()).chain(case.else_expr.as_deref()).collect();
-    let Some(common) = common_of(&results, schema, "CASE")? else { return Ok(Expr::Case(case)) };
+    let results: Vec<&Expr> = case
+        .when_then_expr
+        .iter()
+        .map(|(_, then)| then.as_ref())
+        .chain(case.else_expr.as_deref())
+        .collect();
+    let Some(common) = common_of(&results, schema, "CASE")? else {
+        return Ok(Expr::Case(case));
+    };
     for (_, then) in &mut case.when_then_expr {
         **then = to_type(std::mem::take(then), &common, schema)?;
     }
@@ -265,16 +302,29 @@ fn scalar_call(mut call: ScalarFunction, schema: &DFSchema) -> Result<Expr> {
             let (Some(when), Some(then)) = (args.next(), args.next()) else {
                 return Err(type_mismatch("Invalid number of arguments for 'if' function"));
             };
-            let case = Case::new(None, vec![(Box::new(when), Box::new(then))], args.next().map(Box::new));
+            let case = Case::new(
+                None,
+                vec![(Box::new(when), Box::new(then))],
+                args.next().map(Box::new),
+            );
             case_types(case, schema)
         }
         "coalesce" | "make_array" | "nullif" => {
-            let name = if call.func.name() == "make_array" { "ARRAY" } else { call.func.name() }.to_owned();
+            let name = if call.func.name() == "make_array" {
+                "ARRAY"
+            } else {
+                call.func.name()
+            }
+            .to_owned();
             let args: Vec<&Expr> = call.args.iter().collect();
             if let Some(common) = common_of(&args, schema, &name)?
                 && name != "nullif"
             {
-                call.args = call.args.into_iter().map(|a| to_type(a, &common, schema)).collect::<Result<_>>()?;
+                call.args = call
+                    .args
+                    .into_iter()
+                    .map(|a| to_type(a, &common, schema))
+                    .collect::<Result<_>>()?;
             }
             Ok(Expr::ScalarFunction(call))
         }
@@ -287,7 +337,9 @@ fn scalar_call(mut call: ScalarFunction, schema: &DFSchema) -> Result<Expr> {
                 let to = std::sync::Arc::new(arrow::datatypes::Field::new("", DataType::Date32, true));
                 cast::cast(call.args.remove(0), to, false, schema)
             }
-            _ => Err(type_mismatch("Unexpected parameters for function date. Expected: date(varchar), date(timestamp)")),
+            _ => Err(type_mismatch(
+                "Unexpected parameters for function date. Expected: date(varchar), date(timestamp)",
+            )),
         },
         _ => Ok(Expr::ScalarFunction(call)),
     }
@@ -312,14 +364,27 @@ fn check_aggregate_args(name: &str, args: &mut [Expr], schema: &DFSchema) -> Res
             return Err(not_supported(&format!("{name} of json"), "json"));
         }
         if matches!(name, "min" | "max") && matches!(found, Ty::Map | Ty::Array | Ty::Row | Ty::Interval) {
-            return Err(not_supported(&format!("{name} of {found}"), "comparing-arrays-maps-and-rows"));
+            return Err(not_supported(
+                &format!("{name} of {found}"),
+                "comparing-arrays-maps-and-rows",
+            ));
         }
         let numbers_only = matches!(
             name,
-            "stddev" | "stddev_pop" | "var" | "var_pop" | "corr" | "covar_samp" | "covar_pop" | "regr_slope" | "regr_intercept"
+            "stddev"
+                | "stddev_pop"
+                | "var"
+                | "var_pop"
+                | "corr"
+                | "covar_samp"
+                | "covar_pop"
+                | "regr_slope"
+                | "regr_intercept"
         );
         if numbers_only && !(found.is_numeric() || found == Ty::Unknown) {
-            return Err(type_mismatch(format!("Unexpected parameters ({found}) for function {name}. Expected: {name}(double)")));
+            return Err(type_mismatch(format!(
+                "Unexpected parameters ({found}) for function {name}. Expected: {name}(double)"
+            )));
         }
         // DataFusion's own statistics functions take 64-bit numbers as they are and doubles.
         if numbers_only && found != Ty::Double {
@@ -335,7 +400,9 @@ fn window_call(mut call: datafusion::logical_expr::expr::WindowFunction, schema:
         require_boolean(filter, schema, "FILTER")?;
     }
     match &call.fun {
-        WindowFunctionDefinition::AggregateUDF(_) => check_aggregate_args(&name, &mut call.params.args, schema)?,
+        WindowFunctionDefinition::AggregateUDF(_) => {
+            check_aggregate_args(&name, &mut call.params.args, schema)?
+        }
         // Offsets and counts of DataFusion's own window functions are 64 bits wide.
         WindowFunctionDefinition::WindowUDF(_) => {
             let from = usize::from(name != "ntile");

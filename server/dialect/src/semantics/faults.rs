@@ -62,9 +62,9 @@ fn from_source(source: &(dyn Error + 'static), depth: usize) -> Option<Fault> {
 
 fn arrow(error: &ArrowError, depth: usize) -> Option<Fault> {
     match error {
-        ArrowError::ExternalError(inner) => {
-            fault_of(inner.as_ref()).cloned().or_else(|| from_source(inner.as_ref(), depth + 1))
-        }
+        ArrowError::ExternalError(inner) => fault_of(inner.as_ref())
+            .cloned()
+            .or_else(|| from_source(inner.as_ref(), depth + 1)),
         ArrowError::DivideByZero => Some(Fault::new(Code::DivisionByZero, "Division by zero")),
         ArrowError::ArithmeticOverflow(text) => Some(Fault::new(Code::NumericValueOutOfRange, clean(text))),
         ArrowError::CastError(text) => Some(Fault::new(Code::InvalidCastArgument, clean(text))),
@@ -81,7 +81,10 @@ fn arrow(error: &ArrowError, depth: usize) -> Option<Fault> {
 fn schema(error: &SchemaError) -> Fault {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
-            let fault = Fault::new(Code::ColumnNotFound, format!("Column '{}' cannot be resolved", field.flat_name()));
+            let fault = Fault::new(
+                Code::ColumnNotFound,
+                format!("Column '{}' cannot be resolved", field.flat_name()),
+            );
             let wanted = field.name.to_lowercase();
             let near = valid_fields
                 .iter()
@@ -96,9 +99,11 @@ fn schema(error: &SchemaError) -> Fault {
         SchemaError::AmbiguousReference { field } => {
             Fault::new(Code::SyntaxError, format!("Column '{}' is ambiguous", field.name))
         }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            Fault::new(Code::SyntaxError, format!("Column name '{name}' specified more than once"))
-        }
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => Fault::new(
+            Code::SyntaxError,
+            format!("Column name '{name}' specified more than once"),
+        ),
     }
 }
 
@@ -111,8 +116,19 @@ fn plan(text: &str) -> Fault {
         return unknown_function(name);
     }
     let types = [
-        "coerce", "Cannot infer common", "does not support", "No function matches", "signature", "must be of the same type",
-        "must be boolean", "non-boolean", "requires a boolean", "only supports", "Filter", "expects", "incompatible",
+        "coerce",
+        "Cannot infer common",
+        "does not support",
+        "No function matches",
+        "signature",
+        "must be of the same type",
+        "must be boolean",
+        "non-boolean",
+        "requires a boolean",
+        "only supports",
+        "Filter",
+        "expects",
+        "incompatible",
     ];
     if types.iter().any(|t| first.contains(t)) {
         return Fault::new(Code::TypeMismatch, first);
@@ -125,7 +141,10 @@ fn plan(text: &str) -> Fault {
 
 fn execution(text: &str) -> Option<Fault> {
     let text = clean(text);
-    let code = if text.contains("Scalar subquery") || text.contains("scalar subquery") || text.contains("more than one row") {
+    let code = if text.contains("Scalar subquery")
+        || text.contains("scalar subquery")
+        || text.contains("more than one row")
+    {
         Code::InvalidFunctionArgument
     } else if text.contains("verflow") {
         Code::NumericValueOutOfRange
@@ -144,10 +163,17 @@ fn unknown_function(name: &str) -> Fault {
             format!("{known}: {reason}; see docs/sql-differences.md#functions-that-are-refused"),
         );
     }
-    let fault = Fault::new(Code::FunctionNotFound, format!("Function '{name}' not registered"));
+    let fault = Fault::new(
+        Code::FunctionNotFound,
+        format!("Function '{name}' not registered"),
+    );
     let wanted = name.to_lowercase();
     let names = set.names();
-    let near = names.iter().map(|n| (distance(&wanted, n), n)).filter(|(d, _)| *d <= 2).min();
+    let near = names
+        .iter()
+        .map(|n| (distance(&wanted, n), n))
+        .filter(|(d, _)| *d <= 2)
+        .min();
     match near {
         Some((_, near)) => fault.with_hint(format!("Did you mean '{near}'?")),
         None => fault,

@@ -6,6 +6,7 @@
 mod arithmetic;
 mod cast;
 mod cast_text;
+mod cast_values;
 mod compare;
 pub(crate) mod error;
 mod expression;

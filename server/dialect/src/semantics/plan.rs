@@ -35,7 +35,9 @@ fn internal(error: datafusion::error::DataFusionError) -> Fault {
 fn node_semantics(node: LogicalPlan) -> Result<LogicalPlan> {
     match node {
         // Bounds of LIMIT are DataFusion's own literals; leaves have no expressions of the query.
-        LogicalPlan::Limit(_) | LogicalPlan::TableScan(_) | LogicalPlan::EmptyRelation(_) => node.recompute_schema(),
+        LogicalPlan::Limit(_) | LogicalPlan::TableScan(_) | LogicalPlan::EmptyRelation(_) => {
+            node.recompute_schema()
+        }
         LogicalPlan::Values(values) => values_semantics(values),
         LogicalPlan::Union(union) => union_semantics(union),
         other => {
@@ -60,7 +62,9 @@ fn check_node(node: &LogicalPlan, schema: &DFSchema) -> Result<()> {
             for (left, right) in &join.on {
                 require_common(left, right, schema, "=")?;
             }
-            join.filter.as_ref().map_or(Ok(()), |on| require_boolean(on, schema, "JOIN ON clause"))
+            join.filter
+                .as_ref()
+                .map_or(Ok(()), |on| require_boolean(on, schema, "JOIN ON clause"))
         }
         _ => Ok(()),
     }
@@ -69,7 +73,9 @@ fn check_node(node: &LogicalPlan, schema: &DFSchema) -> Result<()> {
 fn require_boolean(expr: &Expr, schema: &DFSchema, place: &str) -> Result<()> {
     match Ty::of_type(&expr.get_type(schema)?) {
         Ty::Boolean | Ty::Unknown => Ok(()),
-        other => Err(type_mismatch(format!("{place} must evaluate to a boolean: actual type {other}"))),
+        other => Err(type_mismatch(format!(
+            "{place} must evaluate to a boolean: actual type {other}"
+        ))),
     }
 }
 
@@ -102,7 +108,16 @@ fn values_semantics(values: Values) -> Result<LogicalPlan> {
         .zip(&types)
         .map(|((qualifier, field), found)| {
             let data_type = found.clone().unwrap_or_else(|| field.data_type().clone());
-            (qualifier.cloned(), Arc::new(field.as_ref().clone().with_data_type(data_type).with_nullable(true)))
+            (
+                qualifier.cloned(),
+                Arc::new(
+                    field
+                        .as_ref()
+                        .clone()
+                        .with_data_type(data_type)
+                        .with_nullable(true),
+                ),
+            )
         })
         .collect();
     for row in &mut rows {
@@ -114,7 +129,10 @@ fn values_semantics(values: Values) -> Result<LogicalPlan> {
             }
         }
     }
-    let schema: DFSchemaRef = Arc::new(DFSchema::new_with_metadata(fields, values.schema.metadata().clone())?);
+    let schema: DFSchemaRef = Arc::new(DFSchema::new_with_metadata(
+        fields,
+        values.schema.metadata().clone(),
+    )?);
     Ok(LogicalPlan::Values(Values { schema, values: rows }))
 }
 
@@ -127,8 +145,15 @@ fn strip_planner_cast(expr: Expr) -> Expr {
 
 /// Branches of a set operation: columns must have a common type, and take it.
 fn union_semantics(union: Union) -> Result<LogicalPlan> {
-    let Some(first) = union.inputs.first() else { return Ok(LogicalPlan::Union(union)) };
-    let mut types: Vec<_> = first.schema().fields().iter().map(|f| f.data_type().clone()).collect();
+    let Some(first) = union.inputs.first() else {
+        return Ok(LogicalPlan::Union(union));
+    };
+    let mut types: Vec<_> = first
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.data_type().clone())
+        .collect();
     for input in &union.inputs[1..] {
         if input.schema().fields().len() != types.len() {
             return Err(type_mismatch(format!(
@@ -169,9 +194,12 @@ fn cast_columns(input: Arc<LogicalPlan>, types: &[arrow::datatypes::DataType]) -
             if field.data_type() == to {
                 column
             } else {
-                Expr::Cast(Cast::new(Box::new(column), to.clone())).alias_qualified(qualifier.cloned(), field.name())
+                Expr::Cast(Cast::new(Box::new(column), to.clone()))
+                    .alias_qualified(qualifier.cloned(), field.name())
             }
         })
         .collect();
-    Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(exprs, input)?)))
+    Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(
+        exprs, input,
+    )?)))
 }

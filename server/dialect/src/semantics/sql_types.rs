@@ -46,8 +46,15 @@ fn field(sql_type: &SqlType) -> Result<FieldRef> {
         }
         SqlType::Varbinary(None) => DataType::Binary,
         SqlType::Date => DataType::Date32,
-        SqlType::Timestamp(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => timestamp(*precision)?,
-        SqlType::Timestamp(..) => return Err(not_supported("CAST to timestamp with time zone", "timestamp-with-time-zone")),
+        SqlType::Timestamp(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            timestamp(*precision)?
+        }
+        SqlType::Timestamp(..) => {
+            return Err(not_supported(
+                "CAST to timestamp with time zone",
+                "timestamp-with-time-zone",
+            ));
+        }
         SqlType::Time(..) => return Err(not_supported("the type time", "time")),
         SqlType::Char(_) | SqlType::Character(_) => return Err(not_supported("the type char", "char")),
         SqlType::JSON => return Err(not_supported("CAST to json", "json")),
@@ -79,9 +86,11 @@ fn custom(name: &ObjectName, modifiers: &[String]) -> Result<FieldRef> {
 fn varchar(length: Option<&CharacterLength>) -> Result<FieldRef> {
     match length {
         None => Ok(plain(DataType::Utf8)),
-        Some(CharacterLength::IntegerLength { length, unit: None }) => {
-            Ok(Arc::new(Field::new(written_varchar(*length), DataType::Utf8, true)))
-        }
+        Some(CharacterLength::IntegerLength { length, unit: None }) => Ok(Arc::new(Field::new(
+            written_varchar(*length),
+            DataType::Utf8,
+            true,
+        ))),
         Some(other) => Err(unknown(&format!("varchar({other})"))),
     }
 }
@@ -93,8 +102,12 @@ fn decimal(info: &ExactNumberInfo) -> Result<DataType> {
         ExactNumberInfo::PrecisionAndScale(p, s) => (p, s),
     };
     match (u8::try_from(precision), i8::try_from(scale)) {
-        (Ok(p @ 1..=38), Ok(s)) if s >= 0 && u64::from(p) >= s.unsigned_abs().into() => Ok(DataType::Decimal128(p, s)),
-        _ => Err(type_mismatch(format!("DECIMAL precision must be in range [1, 38] and scale in [0, precision]: decimal({precision}, {scale})"))),
+        (Ok(p @ 1..=38), Ok(s)) if s >= 0 && u64::from(p) >= s.unsigned_abs().into() => {
+            Ok(DataType::Decimal128(p, s))
+        }
+        _ => Err(type_mismatch(format!(
+            "DECIMAL precision must be in range [1, 38] and scale in [0, precision]: decimal({precision}, {scale})"
+        ))),
     }
 }
 
@@ -104,6 +117,11 @@ fn timestamp(precision: Option<u64>) -> Result<DataType> {
         Some(0) => DataType::Timestamp(TimeUnit::Second, None),
         Some(6) => DataType::Timestamp(TimeUnit::Microsecond, None),
         Some(9) => DataType::Timestamp(TimeUnit::Nanosecond, None),
-        Some(other) => return Err(not_supported(&format!("timestamp({other})"), "timestamp-precision")),
+        Some(other) => {
+            return Err(not_supported(
+                &format!("timestamp({other})"),
+                "timestamp-precision",
+            ));
+        }
     })
 }

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, Ident, Statement, TimezoneInfo, TypedString, Value, VisitMut, VisitorMut,
+    CastKind, DataType, ExactNumberInfo, Expr, Ident, Statement, TimezoneInfo, TypedString, Value, VisitMut,
+    VisitorMut,
 };
 use owlake_fault::{Code, Fault};
 
@@ -34,7 +35,10 @@ impl VisitorMut for Literals {
 }
 
 fn refused(what: &str, anchor: &str) -> Fault {
-    Fault::new(Code::NotSupported, format!("{what} is not built yet; see docs/sql-differences.md#{anchor}"))
+    Fault::new(
+        Code::NotSupported,
+        format!("{what} is not built yet; see docs/sql-differences.md#{anchor}"),
+    )
 }
 
 fn rewrite(expr: &mut Expr) -> Result<(), Fault> {
@@ -56,11 +60,17 @@ fn rewrite(expr: &mut Expr) -> Result<(), Fault> {
         }
         Expr::TypedString(literal) => typed_literal(literal),
         Expr::AtTimeZone { .. } => Err(refused("AT TIME ZONE", "timestamp-with-time-zone")),
-        Expr::Cast { kind: CastKind::DoubleColon | CastKind::SafeCast, .. } => {
+        Expr::Cast {
+            kind: CastKind::DoubleColon | CastKind::SafeCast,
+            ..
+        } => {
             Err(Fault::new(Code::SyntaxError, "mismatched input '::'").with_hint("Write CAST(value AS type)"))
         }
         Expr::Function(function) => {
-            let niladic = matches!(function.args, datafusion::sql::sqlparser::ast::FunctionArguments::None);
+            let niladic = matches!(
+                function.args,
+                datafusion::sql::sqlparser::ast::FunctionArguments::None
+            );
             let name = function.name.to_string().to_lowercase();
             if niladic && matches!(name.as_str(), "localtimestamp" | "localtime" | "current_time") {
                 return Err(refused(&name, "time"));
@@ -69,9 +79,11 @@ fn rewrite(expr: &mut Expr) -> Result<(), Fault> {
         }
         Expr::ILike { .. } => Err(Fault::new(Code::SyntaxError, "mismatched input 'ILIKE'")
             .with_hint("Write lower(value) LIKE pattern")),
-        Expr::Identifier(Ident { value, quote_style: None, .. }) if value.eq_ignore_ascii_case("localtimestamp") => {
-            Err(refused("localtimestamp", "time"))
-        }
+        Expr::Identifier(Ident {
+            value,
+            quote_style: None,
+            ..
+        }) if value.eq_ignore_ascii_case("localtimestamp") => Err(refused("localtimestamp", "time")),
         _ => Ok(()),
     }
 }
@@ -84,19 +96,30 @@ fn typed_literal(literal: &mut TypedString) -> Result<(), Fault> {
             // After the time only digits may follow; anything else names a zone.
             let time = text.split_once(' ').map_or("", |(_, time)| time);
             if time.contains(|c: char| !(c.is_ascii_digit() || matches!(c, ':' | '.'))) {
-                return Err(refused("a TIMESTAMP literal with a time zone", "timestamp-with-time-zone"));
+                return Err(refused(
+                    "a TIMESTAMP literal with a time zone",
+                    "timestamp-with-time-zone",
+                ));
             }
             let precision = match time.split_once('.').map_or(0, |(_, fraction)| fraction.len()) {
                 0 => 0,
                 1..=3 => 3,
                 4..=6 => 6,
                 7..=9 => 9,
-                other => return Err(refused(&format!("a timestamp literal with {other} fraction digits"), "timestamp-precision")),
+                other => {
+                    return Err(refused(
+                        &format!("a timestamp literal with {other} fraction digits"),
+                        "timestamp-precision",
+                    ));
+                }
             };
             literal.data_type = DataType::Timestamp(Some(precision), TimezoneInfo::None);
             Ok(())
         }
-        DataType::Timestamp(..) => Err(refused("a TIMESTAMP literal with a time zone", "timestamp-with-time-zone")),
+        DataType::Timestamp(..) => Err(refused(
+            "a TIMESTAMP literal with a time zone",
+            "timestamp-with-time-zone",
+        )),
         DataType::Time(..) => Err(refused("the type time", "time")),
         DataType::JSON => Err(refused("a JSON literal (use json_parse)", "json")),
         _ => Ok(()),

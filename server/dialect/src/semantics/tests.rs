@@ -12,7 +12,7 @@ use owlake_fault::{Code, Fault};
 
 use super::{apply, fault_from_datafusion, prepare, session_settings, type_planner};
 use crate::functions::{expr_planners, function_set};
-use crate::{GuardLimits, Statement, parse};
+use crate::{GuardLimits, Statement, parse, relation_planners};
 
 static CONTEXT: LazyLock<SessionContext> = LazyLock::new(context);
 
@@ -29,14 +29,14 @@ fn context() -> SessionContext {
         .with_aggregate_functions(functions.aggregate)
         .with_window_functions(functions.window)
         .with_expr_planners(expr_planners())
+        .with_relation_planners(relation_planners())
         .with_type_planner(type_planner())
         .build();
     SessionContext::new_with_state(state)
 }
 
 fn unknown(error: datafusion::error::DataFusionError) -> Fault {
-    fault_from_datafusion(&error)
-        .unwrap_or_else(|| Fault::new(Code::GenericInternalError, error.to_string()))
+    fault_from_datafusion(&error).unwrap_or_else(|| Fault::new(Code::GenericInternalError, error.to_string()))
 }
 
 /// Rows as text; NULL is `NULL`.
@@ -45,7 +45,10 @@ fn rows(sql: &str) -> Result<Vec<Vec<String>>, Fault> {
     std::thread::Builder::new()
         .stack_size(64 << 20)
         .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(run(&sql))
         })
         .unwrap()
@@ -55,23 +58,43 @@ fn rows(sql: &str) -> Result<Vec<Vec<String>>, Fault> {
 
 async fn run(sql: &str) -> Result<Vec<Vec<String>>, Fault> {
     let context = &*CONTEXT;
-    let Statement::Query(query) = parse(sql, &GuardLimits::default())? else { panic!("not a query: {sql}") };
+    let Statement::Query(query) = parse(sql, &GuardLimits::default())? else {
+        panic!("not a query: {sql}")
+    };
     let mut statement = *query.statement;
     prepare(&mut statement)?;
     let state = context.state();
-    let plan = state.statement_to_plan(DfStatement::Statement(Box::new(statement))).await.map_err(unknown)?;
+    let plan = state
+        .statement_to_plan(DfStatement::Statement(Box::new(statement)))
+        .await
+        .map_err(unknown)?;
     let plan = apply(plan)?;
-    let batches = context.execute_logical_plan(plan).await.map_err(unknown)?.collect().await.map_err(unknown)?;
+    let batches = context
+        .execute_logical_plan(plan)
+        .await
+        .map_err(unknown)?
+        .collect()
+        .await
+        .map_err(unknown)?;
     let options = FormatOptions::new().with_null("NULL");
     let mut out = Vec::new();
     for batch in batches {
-        let columns: Vec<_> =
-            batch.columns().iter().map(|c| (c, ArrayFormatter::try_new(c, &options).unwrap())).collect();
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|c| (c, ArrayFormatter::try_new(c, &options).unwrap()))
+            .collect();
         for row in 0..batch.num_rows() {
             out.push(
                 columns
                     .iter()
-                    .map(|(c, f)| if c.is_null(row) { "NULL".to_owned() } else { f.value(row).to_string() })
+                    .map(|(c, f)| {
+                        if c.is_null(row) {
+                            "NULL".to_owned()
+                        } else {
+                            f.value(row).to_string()
+                        }
+                    })
                     .collect(),
             );
         }
@@ -96,10 +119,18 @@ fn check(table: &[(&str, &str)]) {
         };
         if got != *expected {
             let detail = value(expression).err().map(|f| f.to_string()).unwrap_or_default();
-            misses.push(format!("{expression}\n    expected {expected}\n    got      {got} {detail}"));
+            misses.push(format!(
+                "{expression}\n    expected {expected}\n    got      {got} {detail}"
+            ));
         }
     }
-    assert!(misses.is_empty(), "{} of {}:\n{}", misses.len(), table.len(), misses.join("\n"));
+    assert!(
+        misses.is_empty(),
+        "{} of {}:\n{}",
+        misses.len(),
+        table.len(),
+        misses.join("\n")
+    );
 }
 
 mod arithmetic;

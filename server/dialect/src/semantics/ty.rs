@@ -90,23 +90,31 @@ impl Ty {
             DataType::Int16 => Ty::Smallint,
             DataType::Int32 => Ty::Integer,
             // Unsigned numbers come from window functions only and are bigint to Trino.
-            DataType::Int64 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => Ty::Bigint,
+            DataType::Int64 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => {
+                Ty::Bigint
+            }
             DataType::Float16 | DataType::Float32 => Ty::Real,
             DataType::Float64 => Ty::Double,
-            DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => Ty::Decimal(*p, *s),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ty::Varchar,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-                Ty::Varbinary
+            DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+                Ty::Decimal(*p, *s)
             }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ty::Varchar,
+            DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_) => Ty::Varbinary,
             DataType::Date32 => Ty::Date,
             DataType::Date64 => Ty::Timestamp(TimeUnit::Millisecond),
             DataType::Timestamp(unit, None) => Ty::Timestamp(*unit),
-            DataType::Timestamp(_, Some(zone)) if matches!(zone.as_ref(), "UTC" | "+00:00") => Ty::TimestampTz,
+            DataType::Timestamp(_, Some(zone)) if matches!(zone.as_ref(), "UTC" | "+00:00") => {
+                Ty::TimestampTz
+            }
             DataType::Time32(_) | DataType::Time64(_) => Ty::Time,
             DataType::Interval(_) | DataType::Duration(_) => Ty::Interval,
-            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::ListView(_) => {
-                Ty::Array
-            }
+            DataType::List(_)
+            | DataType::LargeList(_)
+            | DataType::FixedSizeList(..)
+            | DataType::ListView(_) => Ty::Array,
             DataType::Map(..) => Ty::Map,
             DataType::Struct(_) => Ty::Row,
             DataType::Dictionary(_, value) => Self::of_type(value),
@@ -198,7 +206,10 @@ pub(crate) fn display(field: &Field) -> String {
             _ => "map".to_owned(),
         },
         DataType::Struct(fields) => {
-            let inner: Vec<_> = fields.iter().map(|f| format!("{} {}", f.name(), display(f))).collect();
+            let inner: Vec<_> = fields
+                .iter()
+                .map(|f| format!("{} {}", f.name(), display(f)))
+                .collect();
             format!("row({})", inner.join(", "))
         }
         _ => Ty::of_field(field).to_string(),
@@ -230,20 +241,30 @@ pub(crate) fn common_type(left: &DataType, right: &DataType) -> Option<DataType>
         (Ty::TimestampTz, Ty::TimestampTz | Ty::Timestamp(_) | Ty::Date) => Some(left.clone()),
         (Ty::Timestamp(_) | Ty::Date, Ty::TimestampTz) => Some(right.clone()),
         (Ty::Interval, Ty::Interval) | (Ty::Time, Ty::Time) => Some(left.clone()),
-        (a, b) if a == b && !a.is_nested() && a != Ty::Other => Some(crate::functions::signature::canonical(left)),
+        (a, b) if a == b && !a.is_nested() && a != Ty::Other => {
+            Some(crate::functions::signature::canonical(left))
+        }
         _ => None,
     }
 }
 
 fn common_row(left: &DataType, right: &DataType) -> Option<DataType> {
-    let (DataType::Struct(a), DataType::Struct(b)) = (left, right) else { return None };
+    let (DataType::Struct(a), DataType::Struct(b)) = (left, right) else {
+        return None;
+    };
     if a.len() != b.len() {
         return None;
     }
     let fields = a
         .iter()
         .zip(b.iter())
-        .map(|(x, y)| Some(Arc::new(Field::new(x.name(), common_type(x.data_type(), y.data_type())?, true))))
+        .map(|(x, y)| {
+            Some(Arc::new(Field::new(
+                x.name(),
+                common_type(x.data_type(), y.data_type())?,
+                true,
+            )))
+        })
         .collect::<Option<Vec<_>>>()?;
     Some(DataType::Struct(fields.into()))
 }

@@ -16,12 +16,22 @@ use super::{Kind, new_accumulator};
 use crate::functions::signature::list_of;
 
 fn entry_fields(key: &DataType, value: &DataType) -> Fields {
-    Fields::from(vec![Field::new("key", key.clone(), false), Field::new("value", value.clone(), true)])
+    Fields::from(vec![
+        Field::new("key", key.clone(), false),
+        Field::new("value", value.clone(), true),
+    ])
 }
 
 /// `map(key, value)` in the layout DataFusion's own map function makes.
 pub(super) fn map_type(key: &DataType, value: &DataType) -> DataType {
-    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry_fields(key, value)), false)), false)
+    DataType::Map(
+        Arc::new(Field::new(
+            "entries",
+            DataType::Struct(entry_fields(key, value)),
+            false,
+        )),
+        false,
+    )
 }
 
 #[derive(Debug)]
@@ -29,9 +39,17 @@ enum State {
     /// The value and the key that won so far.
     Best(Option<(ScalarValue, ScalarValue)>, Ordering),
     /// Keys in order of arrival, and where each is.
-    Map { keys: Vec<ScalarValue>, values: Vec<ScalarValue>, places: HashMap<ScalarValue, usize> },
+    Map {
+        keys: Vec<ScalarValue>,
+        values: Vec<ScalarValue>,
+        places: HashMap<ScalarValue, usize>,
+    },
     /// Values and how often each came.
-    Counts { keys: Vec<ScalarValue>, counts: Vec<i64>, places: HashMap<ScalarValue, usize> },
+    Counts {
+        keys: Vec<ScalarValue>,
+        counts: Vec<i64>,
+        places: HashMap<ScalarValue, usize>,
+    },
 }
 
 /// Accumulator of the collecting kinds.
@@ -48,11 +66,23 @@ impl Collected {
         let state = match kind {
             Kind::MaxBy => State::Best(None, Ordering::Greater),
             Kind::MinBy => State::Best(None, Ordering::Less),
-            Kind::MapAgg => State::Map { keys: Vec::new(), values: Vec::new(), places: HashMap::new() },
-            Kind::Histogram => State::Counts { keys: Vec::new(), counts: Vec::new(), places: HashMap::new() },
+            Kind::MapAgg => State::Map {
+                keys: Vec::new(),
+                values: Vec::new(),
+                places: HashMap::new(),
+            },
+            Kind::Histogram => State::Counts {
+                keys: Vec::new(),
+                counts: Vec::new(),
+                places: HashMap::new(),
+            },
             Kind::Fold(_) => return Err(DataFusionError::Internal("a fold does not collect".into())),
         };
-        Ok(Self { state, types: types.to_vec(), bytes: 0 })
+        Ok(Self {
+            state,
+            types: types.to_vec(),
+            bytes: 0,
+        })
     }
 
     /// Types of the partial state.
@@ -115,14 +145,19 @@ impl Collected {
 
     fn columns(&self) -> Result<Option<(ArrayRef, ArrayRef)>> {
         let array = |values: &[ScalarValue], t: &DataType| -> Result<ArrayRef> {
-            if values.is_empty() { Ok(new_empty_array(t)) } else { ScalarValue::iter_to_array(values.iter().cloned()) }
+            if values.is_empty() {
+                Ok(new_empty_array(t))
+            } else {
+                ScalarValue::iter_to_array(values.iter().cloned())
+            }
         };
         Ok(match &self.state {
             State::Best(..) => None,
             State::Map { keys, values, .. } => Some((array(keys, &self.ty(0))?, array(values, &self.ty(1))?)),
-            State::Counts { keys, counts, .. } => {
-                Some((array(keys, &self.ty(0))?, Arc::new(arrow::array::Int64Array::from(counts.clone()))))
-            }
+            State::Counts { keys, counts, .. } => Some((
+                array(keys, &self.ty(0))?,
+                Arc::new(arrow::array::Int64Array::from(counts.clone())),
+            )),
         })
     }
 }
@@ -131,18 +166,25 @@ impl Collected {
 fn list_scalar(values: ArrayRef) -> ScalarValue {
     let field = Arc::new(Field::new_list_field(values.data_type().clone(), true));
     let offsets = OffsetBuffer::from_lengths([values.len()]);
-    ScalarValue::List(Arc::new(arrow::array::ListArray::new(field, offsets, values, None)))
+    ScalarValue::List(Arc::new(arrow::array::ListArray::new(
+        field, offsets, values, None,
+    )))
 }
 
 impl Accumulator for Collected {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let Some(first) = values.first() else { return Ok(()) };
+        let Some(first) = values.first() else {
+            return Ok(());
+        };
         for row in 0..first.len() {
             let second = match values.get(1) {
                 Some(column) => ScalarValue::try_from_array(column, row)?,
                 None => ScalarValue::Null,
             };
-            self.offer(ScalarValue::try_from_array(first, row)?.compacted(), second.compacted())?;
+            self.offer(
+                ScalarValue::try_from_array(first, row)?.compacted(),
+                second.compacted(),
+            )?;
         }
         Ok(())
     }
@@ -151,12 +193,17 @@ impl Accumulator for Collected {
         if matches!(self.state, State::Best(..)) {
             return self.update_batch(states);
         }
-        let [keys, values] = states else { return Err(DataFusionError::Internal("bad state".into())) };
+        let [keys, values] = states else {
+            return Err(DataFusionError::Internal("bad state".into()));
+        };
         let (keys, values) = (keys.as_list::<i32>(), values.as_list::<i32>());
         for row in (0..keys.len()).filter(|r| keys.is_valid(*r)) {
             let pair = [keys.value(row), values.value(row)];
             for i in 0..pair[0].len() {
-                self.offer(ScalarValue::try_from_array(&pair[0], i)?, ScalarValue::try_from_array(&pair[1], i)?)?;
+                self.offer(
+                    ScalarValue::try_from_array(&pair[0], i)?,
+                    ScalarValue::try_from_array(&pair[1], i)?,
+                )?;
             }
         }
         Ok(())
@@ -166,7 +213,10 @@ impl Accumulator for Collected {
         if let State::Best(best, _) = &self.state {
             return match best {
                 Some((value, key)) => Ok(vec![value.clone(), key.clone()]),
-                None => Ok(vec![ScalarValue::try_from(&self.ty(0))?, ScalarValue::try_from(&self.ty(1))?]),
+                None => Ok(vec![
+                    ScalarValue::try_from(&self.ty(0))?,
+                    ScalarValue::try_from(&self.ty(1))?,
+                ]),
             };
         }
         match self.columns()? {
@@ -189,11 +239,19 @@ impl Accumulator for Collected {
         if keys.is_empty() {
             return ScalarValue::try_from(&returns);
         }
-        let DataType::Map(field, _) = &returns else { return Err(DataFusionError::Internal("not a map".into())) };
+        let DataType::Map(field, _) = &returns else {
+            return Err(DataFusionError::Internal("not a map".into()));
+        };
         let fields = entry_fields(keys.data_type(), values.data_type());
         let offsets = OffsetBuffer::from_lengths([keys.len()]);
         let entries = StructArray::try_new(fields, vec![keys, values], None)?;
-        Ok(ScalarValue::Map(Arc::new(MapArray::try_new(Arc::clone(field), offsets, entries, None, false)?)))
+        Ok(ScalarValue::Map(Arc::new(MapArray::try_new(
+            Arc::clone(field),
+            offsets,
+            entries,
+            None,
+            false,
+        )?)))
     }
 
     fn size(&self) -> usize {
@@ -214,7 +272,13 @@ pub(super) struct Distinct {
 impl Distinct {
     /// An empty state.
     pub(super) fn new(kind: Kind, types: &[DataType], returns: &DataType) -> Result<Self> {
-        Ok(Self { kind, types: types.to_vec(), returns: returns.clone(), seen: HashSet::new(), bytes: 0 })
+        Ok(Self {
+            kind,
+            types: types.to_vec(),
+            returns: returns.clone(),
+            seen: HashSet::new(),
+            bytes: 0,
+        })
     }
 
     /// One list per argument.

@@ -119,7 +119,13 @@ impl Folded {
             DataType::Int64 | DataType::Boolean | DataType::Null => (Numbers::Exact(Vec::new()), 0),
             other => return Err(DataFusionError::Internal(format!("{} of {other}", fold.name()))),
         };
-        Ok(Self { fold, numbers, counts: Vec::new(), scale, returns: returns.clone() })
+        Ok(Self {
+            fold,
+            numbers,
+            counts: Vec::new(),
+            scale,
+            returns: returns.clone(),
+        })
     }
 
     fn start(&self) -> i128 {
@@ -146,7 +152,8 @@ impl Folded {
         filter: Option<&BooleanArray>,
         sign: i8,
     ) -> Result<()> {
-        let taken = |row: usize| values.is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+        let taken =
+            |row: usize| values.is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row));
         let step = i64::from(sign);
         if let DataType::Boolean = values.data_type() {
             let a = values.as_boolean();
@@ -178,11 +185,15 @@ impl Folded {
                 match values.data_type() {
                     DataType::Decimal128(..) => {
                         let a = values.as_primitive::<Decimal128Type>();
-                        (0..a.len()).filter(|r| taken(*r)).try_for_each(|r| one(r, a.value(r)))?;
+                        (0..a.len())
+                            .filter(|r| taken(*r))
+                            .try_for_each(|r| one(r, a.value(r)))?;
                     }
                     DataType::Int64 => {
                         let a = values.as_primitive::<Int64Type>();
-                        (0..a.len()).filter(|r| taken(*r)).try_for_each(|r| one(r, i128::from(a.value(r))))?;
+                        (0..a.len())
+                            .filter(|r| taken(*r))
+                            .try_for_each(|r| one(r, i128::from(a.value(r))))?;
                     }
                     _ => {}
                 }
@@ -193,7 +204,10 @@ impl Folded {
 
     fn merge(&mut self, states: &[ArrayRef], group: impl Fn(usize) -> usize) -> Result<()> {
         let [numbers, counts] = states else {
-            return Err(DataFusionError::Internal(format!("{}: bad state", self.fold.name())));
+            return Err(DataFusionError::Internal(format!(
+                "{}: bad state",
+                self.fold.name()
+            )));
         };
         let counts = counts.as_primitive::<Int64Type>();
         for row in 0..counts.len() {
@@ -208,7 +222,12 @@ impl Folded {
             match &mut self.numbers {
                 Numbers::Float(sums) => sums[g] += numbers.as_primitive::<Float64Type>().value(row),
                 Numbers::Exact(sums) => {
-                    sums[g] = exact(self.fold, sums[g], numbers.as_primitive::<Decimal128Type>().value(row), 1)?;
+                    sums[g] = exact(
+                        self.fold,
+                        sums[g],
+                        numbers.as_primitive::<Decimal128Type>().value(row),
+                        1,
+                    )?;
                 }
             }
         }
@@ -249,7 +268,15 @@ impl Folded {
                 if matches!(self.returns, DataType::Decimal128(..)) {
                     let average = self.fold == Fold::Avg;
                     let values: Decimal128Array = pairs
-                        .map(|(sum, n)| (*n > 0).then(|| if average { round_half_up(*sum, i128::from(*n)) } else { *sum }))
+                        .map(|(sum, n)| {
+                            (*n > 0).then(|| {
+                                if average {
+                                    round_half_up(*sum, i128::from(*n))
+                                } else {
+                                    *sum
+                                }
+                            })
+                        })
                         .collect();
                     return Ok(Arc::new(values.with_data_type(self.returns.clone())));
                 }
@@ -258,7 +285,9 @@ impl Folded {
                         if *n == 0 {
                             return Ok(None);
                         }
-                        i64::try_from(*sum).map(Some).map_err(|_| out_of_range(format!("bigint addition overflow: sum is {sum}")))
+                        i64::try_from(*sum)
+                            .map(Some)
+                            .map_err(|_| out_of_range(format!("bigint addition overflow: sum is {sum}")))
                     })
                     .collect::<Result<Int64Array>>()?;
                 Ok(arrow::compute::cast(&values, &self.returns)?)
@@ -296,7 +325,9 @@ impl GroupsAccumulator for Folded {
         total_num_groups: usize,
     ) -> Result<()> {
         self.resize(total_num_groups);
-        values.iter().try_for_each(|v| self.add(v, |row| group_indices[row], opt_filter, 1))
+        values
+            .iter()
+            .try_for_each(|v| self.add(v, |row| group_indices[row], opt_filter, 1))
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
@@ -309,18 +340,32 @@ impl GroupsAccumulator for Folded {
         self.partial(numbers, counts)
     }
 
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_num_groups: usize,
+    ) -> Result<()> {
         self.resize(total_num_groups);
         self.merge(values, |row| group_indices[row])
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
         let numbers = match self.numbers {
             Numbers::Exact(_) => Numbers::Exact(Vec::new()),
             Numbers::Float(_) => Numbers::Float(Vec::new()),
         };
-        let mut single =
-            Self { fold: self.fold, numbers, counts: Vec::new(), scale: self.scale, returns: self.returns.clone() };
+        let mut single = Self {
+            fold: self.fold,
+            numbers,
+            counts: Vec::new(),
+            scale: self.scale,
+            returns: self.returns.clone(),
+        };
         let rows = values.first().map_or(0, |v| v.len());
         let groups: Vec<usize> = (0..rows).collect();
         GroupsAccumulator::update_batch(&mut single, values, &groups, opt_filter, rows)?;
@@ -349,7 +394,10 @@ impl Accumulator for Folded {
 
     fn supports_retract_batch(&self) -> bool {
         // Bits cannot be taken out again, and a float sum would keep what NaN or Infinity did to it.
-        matches!((self.fold, &self.numbers), (Fold::Sum | Fold::Avg | Fold::CountIf, Numbers::Exact(_)))
+        matches!(
+            (self.fold, &self.numbers),
+            (Fold::Sum | Fold::Avg | Fold::CountIf, Numbers::Exact(_))
+        )
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {

@@ -41,10 +41,22 @@ fn text_is_read_strictly() {
         ("CAST('yes' AS boolean)", "!INVALID_CAST_ARGUMENT"),
         ("CAST('2020-1-5' AS date)", "2020-01-05"),
         ("CAST('2020-02-30' AS date)", "!INVALID_CAST_ARGUMENT"),
-        ("CAST('2020-01-01T00:00:00' AS timestamp)", "!INVALID_CAST_ARGUMENT"),
-        ("CAST(CAST('2020-01-01' AS timestamp) AS varchar)", "2020-01-01 00:00:00.000"),
-        ("CAST(CAST('2020-01-01 10:11' AS timestamp) AS varchar)", "2020-01-01 10:11:00.000"),
-        ("CAST(CAST('2020-01-01 10:11:12.3456' AS timestamp) AS varchar)", "2020-01-01 10:11:12.346"),
+        (
+            "CAST('2020-01-01T00:00:00' AS timestamp)",
+            "!INVALID_CAST_ARGUMENT",
+        ),
+        (
+            "CAST(CAST('2020-01-01' AS timestamp) AS varchar)",
+            "2020-01-01 00:00:00.000",
+        ),
+        (
+            "CAST(CAST('2020-01-01 10:11' AS timestamp) AS varchar)",
+            "2020-01-01 10:11:00.000",
+        ),
+        (
+            "CAST(CAST('2020-01-01 10:11:12.3456' AS timestamp) AS varchar)",
+            "2020-01-01 10:11:12.346",
+        ),
         ("TRY_CAST('2020-13-01' AS date)", "NULL"),
         ("date('2020-01-05')", "2020-01-05"),
         ("date(TIMESTAMP '2020-01-05 10:00:00')", "2020-01-05"),
@@ -64,10 +76,16 @@ fn text_of_values_is_trinos() {
         ("CAST(12 AS varchar)", "12"),
         ("CAST(true AS varchar)", "true"),
         ("CAST(DATE '2020-01-02' AS varchar)", "2020-01-02"),
-        ("CAST(CAST(DATE '2020-01-02' AS timestamp) AS varchar)", "2020-01-02 00:00:00.000"),
+        (
+            "CAST(CAST(DATE '2020-01-02' AS timestamp) AS varchar)",
+            "2020-01-02 00:00:00.000",
+        ),
         ("CAST('h\u{e9}llo' AS varchar(2))", "h\u{e9}"),
         ("CAST(12345 AS varchar(3))", "!INVALID_CAST_ARGUMENT"),
-        ("CAST(TIMESTAMP '1969-12-31 23:59:59.001' AS varchar)", "1969-12-31 23:59:59.001"),
+        (
+            "CAST(TIMESTAMP '1969-12-31 23:59:59.001' AS varchar)",
+            "1969-12-31 23:59:59.001",
+        ),
     ]);
 }
 
@@ -80,7 +98,10 @@ fn pairs_without_a_cast_are_refused() {
         ("CAST(ARRAY[1] AS varchar)", "!TYPE_MISMATCH"),
         ("CAST(1 AS timestamp)", "!TYPE_MISMATCH"),
         ("CAST('1' AS json)", "!NOT_SUPPORTED"),
-        ("CAST('2020-01-01 00:00:00' AS timestamp with time zone)", "!NOT_SUPPORTED"),
+        (
+            "CAST('2020-01-01 00:00:00' AS timestamp with time zone)",
+            "!NOT_SUPPORTED",
+        ),
     ]);
 }
 
@@ -91,7 +112,10 @@ fn json_is_a_type_of_its_own() {
         (r#"json_extract('{"a":"x"}', '$.a')"#, r#""x""#),
         (r#"CAST(json_extract('{"a":12}', '$.a') AS bigint)"#, "12"),
         (r#"CAST(json_extract('{"a":"12"}', '$.a') AS bigint)"#, "12"),
-        (r#"CAST(json_extract('{"a":[1]}', '$.a') AS varchar)"#, "!INVALID_CAST_ARGUMENT"),
+        (
+            r#"CAST(json_extract('{"a":[1]}', '$.a') AS varchar)"#,
+            "!INVALID_CAST_ARGUMENT",
+        ),
         (r#"json_extract('{"a":"x"}', '$.a') = 'x'"#, "!TYPE_MISMATCH"),
         (r#"upper(json_extract('{"a":"x"}', '$.a'))"#, "!TYPE_MISMATCH"),
         (r#"typeof(json_parse('{"b":1, "a":2}'))"#, "json"),

@@ -114,22 +114,40 @@ fn dates_and_times() {
         ("millisecond(TIMESTAMP '2022-10-20 05:10:07.123')", "123"),
         ("extract(year FROM TIMESTAMP '2022-10-20 05:10:07')", "2022"),
         ("year('2022-10-20')", "!TYPE_MISMATCH"),
-        ("CAST(date_trunc('hour', TIMESTAMP '2022-10-20 05:10:07') AS varchar)", "2022-10-20 05:00:00"),
+        (
+            "CAST(date_trunc('hour', TIMESTAMP '2022-10-20 05:10:07') AS varchar)",
+            "2022-10-20 05:00:00",
+        ),
         ("date_trunc('week', DATE '2022-10-20')", "2022-10-17"),
-        ("date_trunc('hour', DATE '2022-10-20')", "!INVALID_FUNCTION_ARGUMENT"),
+        (
+            "date_trunc('hour', DATE '2022-10-20')",
+            "!INVALID_FUNCTION_ARGUMENT",
+        ),
         ("date_add('month', 1, DATE '2020-01-31')", "2020-02-29"),
         ("date_add('day', -1, DATE '2020-01-01')", "2019-12-31"),
         ("date_diff('day', DATE '2020-01-01', DATE '2020-03-01')", "60"),
         ("date_diff('month', DATE '2020-01-31', DATE '2020-02-29')", "1"),
         ("date_diff('month', DATE '2020-01-15', DATE '2020-02-14')", "0"),
-        ("date_diff('hour', TIMESTAMP '2020-01-01 00:00:00', TIMESTAMP '2020-01-01 01:59:59')", "1"),
+        (
+            "date_diff('hour', TIMESTAMP '2020-01-01 00:00:00', TIMESTAMP '2020-01-01 01:59:59')",
+            "1",
+        ),
         ("date_diff('year', DATE '2021-01-01', DATE '2020-01-01')", "-1"),
         ("last_day_of_month(DATE '2020-02-03')", "2020-02-29"),
-        ("CAST(date_parse('2020-05-01 10:11:12', '%Y-%m-%d %H:%i:%s') AS varchar)", "2020-05-01 10:11:12.000"),
-        ("CAST(date_parse('May 1, 20 3 PM', '%M %e, %y %l %p') AS varchar)", "2020-05-01 15:00:00.000"),
+        (
+            "CAST(date_parse('2020-05-01 10:11:12', '%Y-%m-%d %H:%i:%s') AS varchar)",
+            "2020-05-01 10:11:12.000",
+        ),
+        (
+            "CAST(date_parse('May 1, 20 3 PM', '%M %e, %y %l %p') AS varchar)",
+            "2020-05-01 15:00:00.000",
+        ),
         ("date_parse('x', '%Y')", "!INVALID_FUNCTION_ARGUMENT"),
         ("date_parse('2020', '%U')", "!INVALID_FUNCTION_ARGUMENT"),
-        ("date_format(DATE '2020-05-01', '%a %b %e %y %j %p %%')", "Fri May 1 20 122 AM %"),
+        (
+            "date_format(DATE '2020-05-01', '%a %b %e %y %j %p %%')",
+            "Fri May 1 20 122 AM %",
+        ),
         ("from_iso8601_date('2020-05-01')", "2020-05-01"),
         ("to_iso8601(DATE '2020-05-01')", "2020-05-01"),
         ("year(now()) >= 2024", "true"),
@@ -182,7 +200,10 @@ fn bytes_urls_and_json() {
         ("to_base64(to_utf8('hello'))", "aGVsbG8="),
         ("from_utf8(from_base64('aGVsbG8='))", "hello"),
         ("crc32(to_utf8('123456789'))", "3421780262"),
-        ("url_extract_host('https://u@example.com:8080/a/b?x=1#f')", "example.com"),
+        (
+            "url_extract_host('https://u@example.com:8080/a/b?x=1#f')",
+            "example.com",
+        ),
         ("url_extract_port('https://example.com:8080/a')", "8080"),
         ("url_extract_path('https://example.com/a%20b')", "/a b"),
         ("url_extract_query('https://example.com/a?x=1')", "x=1"),
@@ -191,7 +212,10 @@ fn bytes_urls_and_json() {
         ("url_extract_parameter('http://e.com/?a=1&b=2', 'b')", "2"),
         ("url_encode('a b&c')", "a+b%26c"),
         ("url_decode('a+b%26c')", "a b&c"),
-        (r#"json_extract_scalar('{"a":{"b":[1,2.50]}}', '$.a.b[1]')"#, "2.50"),
+        (
+            r#"json_extract_scalar('{"a":{"b":[1,2.50]}}', '$.a.b[1]')"#,
+            "2.50",
+        ),
         (r#"json_extract_scalar('{"a":{"b":1}}', '$.a')"#, "NULL"),
         (r#"json_extract_scalar('not json', '$.a')"#, "NULL"),
         (r#"json_extract_scalar('{"a b":1}', '$["a b"]')"#, "1"),
@@ -205,9 +229,30 @@ fn bytes_urls_and_json() {
 }
 
 #[test]
+fn refused_names_are_not_callable_and_sorted() {
+    let set = crate::functions::function_set();
+    let names = set.names();
+    for (name, reason) in set.refused {
+        assert!(
+            !names.iter().any(|n| n == name),
+            "{name} is both offered and refused"
+        );
+        assert!(!reason.is_empty(), "{name}");
+    }
+    assert!(
+        names.iter().all(|n| !n.starts_with('$')),
+        "operators cannot be named"
+    );
+    assert!(set.refused.is_sorted_by_key(|(name, _)| *name));
+}
+
+#[test]
 fn unknown_names_tell_known_ones() {
     let fault = rows("SELECT uper('a')").unwrap_err();
-    assert_eq!(fault.to_string(), "FUNCTION_NOT_FOUND: Function 'uper' not registered. Did you mean 'upper'?");
+    assert_eq!(
+        fault.to_string(),
+        "FUNCTION_NOT_FOUND: Function 'uper' not registered. Did you mean 'upper'?"
+    );
     check(&[
         ("listagg('a')", "!NOT_SUPPORTED"),
         ("array_to_string(ARRAY[1], ',')", "!FUNCTION_NOT_FOUND"),

@@ -41,7 +41,12 @@ fn aggregates_have_trino_types() {
     for (select, expected) in facts {
         assert_eq!(one(&format!("SELECT {select} FROM {T}")), expected, "{select}");
     }
-    assert_eq!(one(&format!("SELECT sum(i), avg(d), count_if(i > 0), max_by(s, i), array_agg(i) FROM {T} WHERE i > 9")), "NULL,NULL,0,NULL,NULL");
+    assert_eq!(
+        one(&format!(
+            "SELECT sum(i), avg(d), count_if(i > 0), max_by(s, i), array_agg(i) FROM {T} WHERE i > 9"
+        )),
+        "NULL,NULL,0,NULL,NULL"
+    );
     assert_eq!(code(&format!("SELECT sum(s) FROM {T}")), Code::TypeMismatch);
     assert_eq!(code(&format!("SELECT avg(s) FROM {T}")), Code::TypeMismatch);
 }
@@ -49,40 +54,76 @@ fn aggregates_have_trino_types() {
 #[test]
 fn groups_sum_and_average() {
     assert_eq!(
-        one(&format!("SELECT s, sum(i), avg(d), count_if(d IS NULL) FROM {T} GROUP BY s ORDER BY s")),
+        one(&format!(
+            "SELECT s, sum(i), avg(d), count_if(d IS NULL) FROM {T} GROUP BY s ORDER BY s"
+        )),
         "a,4,1.5,1;b,2,2.5,0"
     );
-    assert_eq!(one(&format!("SELECT i + 1, count(*) FROM {T} GROUP BY i + 1 ORDER BY i + 1")), "2,1;3,1;4,1");
+    assert_eq!(
+        one(&format!(
+            "SELECT i + 1, count(*) FROM {T} GROUP BY i + 1 ORDER BY i + 1"
+        )),
+        "2,1;3,1;4,1"
+    );
 }
 
 #[test]
 fn windows_count_in_bigint() {
     assert_eq!(
-        one(&format!("SELECT row_number() OVER (ORDER BY i), typeof(rank() OVER (ORDER BY i)) FROM {T} ORDER BY 1")),
+        one(&format!(
+            "SELECT row_number() OVER (ORDER BY i), typeof(rank() OVER (ORDER BY i)) FROM {T} ORDER BY 1"
+        )),
         "1,bigint;2,bigint;3,bigint"
     );
     assert_eq!(
-        one(&format!("SELECT lag(i) OVER (ORDER BY i), lead(i, 1, 0) OVER (ORDER BY i), ntile(2) OVER (ORDER BY i), nth_value(i, 2) OVER (ORDER BY i ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM {T} ORDER BY i")),
+        one(&format!(
+            "SELECT lag(i) OVER (ORDER BY i), lead(i, 1, 0) OVER (ORDER BY i), ntile(2) OVER (ORDER BY i), nth_value(i, 2) OVER (ORDER BY i ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM {T} ORDER BY i"
+        )),
         "NULL,2,1,2;1,3,1,2;2,0,2,2"
     );
     assert_eq!(
-        one(&format!("SELECT sum(i) OVER (ORDER BY i ROWS BETWEEN 1 PRECEDING AND CURRENT ROW), avg(d) OVER (ORDER BY i) FROM {T} ORDER BY i")),
+        one(&format!(
+            "SELECT sum(i) OVER (ORDER BY i ROWS BETWEEN 1 PRECEDING AND CURRENT ROW), avg(d) OVER (ORDER BY i) FROM {T} ORDER BY i"
+        )),
         "1,1.5;3,2.0;5,2.0"
     );
     assert_eq!(
-        one(&format!("SELECT first_value(i) OVER (ORDER BY i), last_value(i) OVER (ORDER BY i), percent_rank() OVER (ORDER BY i), cume_dist() OVER (ORDER BY s) FROM {T} WHERE i < 3 ORDER BY i")),
+        one(&format!(
+            "SELECT first_value(i) OVER (ORDER BY i), last_value(i) OVER (ORDER BY i), percent_rank() OVER (ORDER BY i), cume_dist() OVER (ORDER BY s) FROM {T} WHERE i < 3 ORDER BY i"
+        )),
         "1,1,0.0,0.5;1,2,1.0,1.0"
     );
 }
 
 #[test]
 fn joins_and_set_operations_check_types() {
-    assert_eq!(one(&format!("SELECT a.i FROM {T} JOIN (VALUES (2), (3)) AS a(i) ON t.i = a.i ORDER BY 1")), "2;3");
-    assert_eq!(code(&format!("SELECT 1 FROM {T} JOIN (VALUES ('2')) AS a(i) ON t.i = a.i")), Code::TypeMismatch);
-    assert_eq!(code(&format!("SELECT 1 FROM {T} JOIN (VALUES ('2')) AS a(i) USING (i)")), Code::TypeMismatch);
+    assert_eq!(
+        one(&format!(
+            "SELECT a.i FROM {T} JOIN (VALUES (2), (3)) AS a(i) ON t.i = a.i ORDER BY 1"
+        )),
+        "2;3"
+    );
+    assert_eq!(
+        code(&format!(
+            "SELECT 1 FROM {T} JOIN (VALUES ('2')) AS a(i) ON t.i = a.i"
+        )),
+        Code::TypeMismatch
+    );
+    assert_eq!(
+        code(&format!(
+            "SELECT 1 FROM {T} JOIN (VALUES ('2')) AS a(i) USING (i)"
+        )),
+        Code::TypeMismatch
+    );
     assert_eq!(code("SELECT 1 UNION ALL SELECT 'a'"), Code::TypeMismatch);
-    assert_eq!(one("SELECT typeof(x) FROM (SELECT 1 AS x UNION ALL SELECT 2.5) ORDER BY 1"), "decimal(11,1);decimal(11,1)");
-    assert_eq!(one("SELECT x FROM (SELECT 2 AS x UNION SELECT 1 UNION SELECT 2) ORDER BY x"), "1;2");
+    assert_eq!(
+        one("SELECT typeof(x) FROM (SELECT 1 AS x UNION ALL SELECT 2.5) ORDER BY 1"),
+        "decimal(11,1);decimal(11,1)"
+    );
+    assert_eq!(
+        one("SELECT x FROM (SELECT 2 AS x UNION SELECT 1 UNION SELECT 2) ORDER BY x"),
+        "1;2"
+    );
     assert_eq!(one("SELECT 1 INTERSECT SELECT 1"), "1");
     assert_eq!(one("SELECT 1 EXCEPT SELECT 1"), "");
     assert_eq!(code("VALUES (1), ('a')"), Code::TypeMismatch);
@@ -96,13 +137,31 @@ fn joins_of_doubles_follow_ieee() {
 
 #[test]
 fn subqueries_get_the_same_rules() {
-    assert_eq!(one(&format!("SELECT i FROM {T} WHERE i IN (SELECT i FROM {T} WHERE i > 1) ORDER BY 1")), "2;3");
-    assert_eq!(code(&format!("SELECT i FROM {T} WHERE i IN (SELECT s FROM {T})")), Code::TypeMismatch);
-    assert_eq!(code(&format!("SELECT (SELECT max(i) FROM {T} WHERE s = 1)")), Code::TypeMismatch);
-    assert_eq!(one(&format!("SELECT (SELECT max(i) FROM {T}) + 1")), "4");
-    assert_eq!(one(&format!("WITH w AS (SELECT i * 2 AS j FROM {T}) SELECT sum(j) FROM w")), "12");
     assert_eq!(
-        one(&format!("SELECT i FROM {T} WHERE EXISTS (SELECT 1 FROM (VALUES (2)) AS u(k) WHERE u.k = t.i)")),
+        one(&format!(
+            "SELECT i FROM {T} WHERE i IN (SELECT i FROM {T} WHERE i > 1) ORDER BY 1"
+        )),
+        "2;3"
+    );
+    assert_eq!(
+        code(&format!("SELECT i FROM {T} WHERE i IN (SELECT s FROM {T})")),
+        Code::TypeMismatch
+    );
+    assert_eq!(
+        code(&format!("SELECT (SELECT max(i) FROM {T} WHERE s = 1)")),
+        Code::TypeMismatch
+    );
+    assert_eq!(one(&format!("SELECT (SELECT max(i) FROM {T}) + 1")), "4");
+    assert_eq!(
+        one(&format!(
+            "WITH w AS (SELECT i * 2 AS j FROM {T}) SELECT sum(j) FROM w"
+        )),
+        "12"
+    );
+    assert_eq!(
+        one(&format!(
+            "SELECT i FROM {T} WHERE EXISTS (SELECT 1 FROM (VALUES (2)) AS u(k) WHERE u.k = t.i)"
+        )),
         "2"
     );
 }
@@ -110,8 +169,14 @@ fn subqueries_get_the_same_rules() {
 #[test]
 fn conditions_are_boolean() {
     assert_eq!(code(&format!("SELECT i FROM {T} WHERE i")), Code::TypeMismatch);
-    assert_eq!(code(&format!("SELECT i FROM {T} WHERE s = 1")), Code::TypeMismatch);
-    assert_eq!(code(&format!("SELECT s FROM {T} GROUP BY s HAVING count(*) = 'a'")), Code::TypeMismatch);
+    assert_eq!(
+        code(&format!("SELECT i FROM {T} WHERE s = 1")),
+        Code::TypeMismatch
+    );
+    assert_eq!(
+        code(&format!("SELECT s FROM {T} GROUP BY s HAVING count(*) = 'a'")),
+        Code::TypeMismatch
+    );
 }
 
 #[test]
@@ -125,7 +190,10 @@ fn wrong_columns_name_the_near_one() {
 fn long_chains_stay_linear_enough() {
     let sum = vec!["1"; 450].join(" + ");
     assert_eq!(one(&format!("SELECT {sum}")), "450");
-    let any = (0..450).map(|n| format!("i = {n}")).collect::<Vec<_>>().join(" OR ");
+    let any = (0..450)
+        .map(|n| format!("i = {n}"))
+        .collect::<Vec<_>>()
+        .join(" OR ");
     assert_eq!(one(&format!("SELECT count(*) FROM {T} WHERE {any}")), "3");
     let text = vec!["'a'"; 300].join(" || ");
     assert_eq!(one(&format!("SELECT length({text})")), "300");
