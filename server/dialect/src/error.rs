@@ -74,12 +74,20 @@ pub enum DialectError {
 impl DialectError {
     /// A syntax error at `location`.
     pub fn syntax(message: impl Into<String>, location: impl Into<Option<Location>>) -> Self {
-        Self::Syntax { message: message.into(), location: location.into(), hint: None }
+        Self::Syntax {
+            message: message.into(),
+            location: location.into(),
+            hint: None,
+        }
     }
 
     /// A refusal at `location`.
     pub fn not_supported(message: impl Into<String>, location: impl Into<Option<Location>>) -> Self {
-        Self::NotSupported { message: message.into(), location: location.into(), hint: None }
+        Self::NotSupported {
+            message: message.into(),
+            location: location.into(),
+            hint: None,
+        }
     }
 
     /// Adds what to do about it, where the variant has room for it.
@@ -145,7 +153,11 @@ mod tests {
 
     #[test]
     fn a_limit_names_measure_value_and_limit() {
-        let fault = Fault::from(DialectError::TooLarge { measure: "text size in bytes", value: 300_000, limit: 262_144 });
+        let fault = Fault::from(DialectError::TooLarge {
+            measure: "text size in bytes",
+            value: 300_000,
+            limit: 262_144,
+        });
         assert_eq!(
             fault.to_string(),
             "QUERY_TEXT_TOO_LARGE: the statement's text size in bytes is 300000, the limit is 262144. Split the statement, or move long lists into a table."
@@ -161,7 +173,11 @@ mod tests {
 
     #[test]
     fn place_and_hint_reach_the_client() {
-        let error = DialectError::syntax("unexpected 'x'", Location { line: 2, column: 3 }).with_hint("Remove it.");
-        assert_eq!(Fault::from(error).to_string(), "SYNTAX_ERROR: unexpected 'x', line 2:3. Remove it.");
+        let error =
+            DialectError::syntax("unexpected 'x'", Location { line: 2, column: 3 }).with_hint("Remove it.");
+        assert_eq!(
+            Fault::from(error).to_string(),
+            "SYNTAX_ERROR: unexpected 'x', line 2:3. Remove it."
+        );
     }
 }

@@ -71,7 +71,13 @@ impl GuardLimits {
     /// # Errors
     /// `TooLarge` with the first limit that is passed.
     pub(crate) fn check_tokens(&self, tokens: &[TokenWithSpan]) -> Result<(), DialectError> {
-        let mut pass = Pass { limits: self, tokens, frames: vec![Frame::new(Opener::Text)], nodes: 0, list_items: 0 };
+        let mut pass = Pass {
+            limits: self,
+            tokens,
+            frames: vec![Frame::new(Opener::Text)],
+            nodes: 0,
+            list_items: 0,
+        };
         for at in 0..tokens.len() {
             pass.token(at)?;
         }
@@ -91,7 +97,11 @@ pub(crate) fn check(measure: &'static str, value: usize, limit: usize) -> Result
     if value <= limit {
         return Ok(());
     }
-    Err(DialectError::TooLarge { measure, value: value as u64, limit: limit as u64 })
+    Err(DialectError::TooLarge {
+        measure,
+        value: value as u64,
+        limit: limit as u64,
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +210,11 @@ impl Pass<'_> {
             _ => self.operator(true)?,
         }
         check("number of words and operators", self.nodes, self.limits.max_nodes)?;
-        check("number of list items", self.list_items, self.limits.max_list_items)
+        check(
+            "number of list items",
+            self.list_items,
+            self.limits.max_list_items,
+        )
     }
 
     fn literal(&mut self) {
@@ -216,13 +230,22 @@ impl Pass<'_> {
                 return Ok(());
             }
             Keyword::DATE | Keyword::TIMESTAMP | Keyword::TIME | Keyword::DECIMAL
-                if matches!(self.tokens.get(at + 1).map(|t| &t.token), Some(Token::SingleQuotedString(_))) =>
+                if matches!(
+                    self.tokens.get(at + 1).map(|t| &t.token),
+                    Some(Token::SingleQuotedString(_))
+                ) =>
             {
                 return Ok(());
             }
             Keyword::AND | Keyword::OR => return self.condition(keyword),
-            Keyword::IS | Keyword::LIKE | Keyword::BETWEEN | Keyword::IN | Keyword::AT | Keyword::COLLATE
-            | Keyword::NOT | Keyword::ESCAPE => {
+            Keyword::IS
+            | Keyword::LIKE
+            | Keyword::BETWEEN
+            | Keyword::IN
+            | Keyword::AT
+            | Keyword::COLLATE
+            | Keyword::NOT
+            | Keyword::ESCAPE => {
                 if keyword == Keyword::BETWEEN
                     && let Some(frame) = self.frames.last_mut()
                 {
@@ -234,13 +257,19 @@ impl Pass<'_> {
         }
         self.nodes += 1;
         let starts = self.after_operand(at);
-        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        let Some(frame) = self.frames.last_mut() else {
+            return Ok(());
+        };
         frame.flat = false;
         match keyword {
             Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => {
                 frame.next_expression();
                 frame.set_operations += 1;
-                check("number of set operations in one query", frame.set_operations, self.limits.max_set_operations)
+                check(
+                    "number of set operations in one query",
+                    frame.set_operations,
+                    self.limits.max_set_operations,
+                )
             }
             Keyword::SELECT | Keyword::WITH | Keyword::VALUES if !frame.query => {
                 frame.query = true;
@@ -271,7 +300,11 @@ impl Pass<'_> {
 
     /// Whether the token before `at` ends an operand.
     fn after_operand(&self, at: usize) -> bool {
-        let before = |n: usize| at.checked_sub(n).and_then(|i| self.tokens.get(i)).map(|t| &t.token);
+        let before = |n: usize| {
+            at.checked_sub(n)
+                .and_then(|i| self.tokens.get(i))
+                .map(|t| &t.token)
+        };
         match before(1) {
             Some(Token::Word(word)) => !matches!(word.keyword, Keyword::AND | Keyword::OR | Keyword::NOT),
             Some(
@@ -296,18 +329,26 @@ impl Pass<'_> {
     }
 
     fn operator(&mut self, counts: bool) -> Result<(), DialectError> {
-        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        let Some(frame) = self.frames.last_mut() else {
+            return Ok(());
+        };
         if counts {
             self.nodes += 1;
             frame.flat = false;
         }
         frame.chain += 1;
-        check("number of operators in one expression", frame.chain, self.limits.max_chain)
+        check(
+            "number of operators in one expression",
+            frame.chain,
+            self.limits.max_chain,
+        )
     }
 
     fn condition(&mut self, keyword: Keyword) -> Result<(), DialectError> {
         self.nodes += 1;
-        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        let Some(frame) = self.frames.last_mut() else {
+            return Ok(());
+        };
         frame.flat = false;
         if keyword == Keyword::AND && frame.open_betweens > 0 {
             // The AND of a BETWEEN ends nothing.
@@ -318,14 +359,20 @@ impl Pass<'_> {
         frame.chain = 0;
         frame.open_betweens = 0;
         frame.conditions += 1;
-        check("number of conditions in one expression", frame.conditions, self.limits.max_conditions)
+        check(
+            "number of conditions in one expression",
+            frame.conditions,
+            self.limits.max_conditions,
+        )
     }
 
     fn open(&mut self, at: usize, opener: Opener) -> Result<(), DialectError> {
         check("nesting depth", self.frames.len(), self.limits.max_depth)?;
-        let before = at.checked_sub(1).and_then(|i| self.tokens.get(i)).map(|t| &t.token);
-        if self.tokens[at].token == Token::LBracket
-            && matches!(before, Some(Token::RBracket | Token::RParen))
+        let before = at
+            .checked_sub(1)
+            .and_then(|i| self.tokens.get(i))
+            .map(|t| &t.token);
+        if self.tokens[at].token == Token::LBracket && matches!(before, Some(Token::RBracket | Token::RParen))
         {
             // `a[1][1]`: each subscript is a call around the one before.
             self.operator(true)?;
@@ -350,7 +397,10 @@ impl Pass<'_> {
 
     /// Brackets in a row from `at`, when a query follows them and there is more than one.
     fn attempts_from(&self, at: usize) -> u64 {
-        let run = self.tokens[at..].iter().take_while(|t| t.token == Token::LParen).count();
+        let run = self.tokens[at..]
+            .iter()
+            .take_while(|t| t.token == Token::LParen)
+            .count();
         match self.tokens.get(at + run).map(|t| &t.token) {
             Some(Token::Word(word))
                 if run > 1
@@ -390,7 +440,11 @@ impl Pass<'_> {
         let depth = 1 + frame.deepest + frame.set_operations;
         check("depth of one expression", depth, self.limits.max_tree_depth())?;
         let queries = frame.query_depth + usize::from(frame.query);
-        check("number of queries inside each other", queries, self.limits.max_query_depth)?;
+        check(
+            "number of queries inside each other",
+            queries,
+            self.limits.max_query_depth,
+        )?;
         if let Some(outer) = self.frames.last_mut() {
             // A list of flat rows (VALUES) is not flat itself: it may hold anything else too.
             outer.flat = outer.flat && frame.flat && frame.opener == Opener::Bracket;

@@ -17,14 +17,21 @@ const QUERY_WORDS: [&str; 4] = ["SELECT", "WITH", "VALUES", "TABLE"];
 /// `Syntax`, `NotSupported`, `TooLarge`, `Parameters`, `Definition`.
 pub fn parse(text: &str, limits: &GuardLimits) -> Result<Statement, DialectError> {
     limits.check_text(text)?;
-    let Some(word) = ddl::first_word(text) else { return query::parse(text, limits).map(Statement::Query) };
+    let Some(word) = ddl::first_word(text) else {
+        return query::parse(text, limits).map(Statement::Query);
+    };
     if QUERY_WORDS.contains(&word.as_str()) {
         return query::parse(text, limits).map(Statement::Query);
     }
     if word == "EXPLAIN" {
         let head = ddl::explain_head(text)?;
         let query = query::parse(&blank(text, head.query_offset), limits)?;
-        return Ok(Statement::Explain { analyze: head.analyze, kind: head.kind, format: head.format, query });
+        return Ok(Statement::Explain {
+            analyze: head.analyze,
+            kind: head.kind,
+            format: head.format,
+            query,
+        });
     }
     match ddl::parse(&word, text) {
         Some(command) => command.map(Statement::Command),

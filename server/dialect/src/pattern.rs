@@ -57,13 +57,20 @@ impl NamePattern {
     }
 
     fn compile(text: &str, regex: &str) -> Result<Self, String> {
-        RegexBuilder::new(&format!("^(?:{regex})$"))
-            .case_insensitive(true)
-            .dot_matches_new_line(true)
-            .size_limit(MAX_COMPILED_BYTES)
-            .build()
-            .map(|regex| Self { text: text.to_owned(), regex })
-            .map_err(|_| "it is not a regular expression, or too large a one".to_owned())
+        let build = |regex: &str| {
+            RegexBuilder::new(regex)
+                .case_insensitive(true)
+                .dot_matches_new_line(true)
+                .size_limit(MAX_COMPILED_BYTES)
+                .build()
+                .map_err(|_| "it is not a regular expression, or too large a one".to_owned())
+        };
+        // Alone first: `)|(` would be one only inside our brackets.
+        build(regex)?;
+        Ok(Self {
+            text: text.to_owned(),
+            regex: build(&format!("^(?:{regex})$"))?,
+        })
     }
 
     /// Whether `name` as a whole matches.
@@ -105,7 +112,11 @@ mod tests {
             ("[ab]x", "bx", true),
             ("t[0-9]*", "t", false),
         ] {
-            assert_eq!(NamePattern::hive(pattern).unwrap().matches(name), expected, "{pattern} {name}");
+            assert_eq!(
+                NamePattern::hive(pattern).unwrap().matches(name),
+                expected,
+                "{pattern} {name}"
+            );
         }
         assert!(NamePattern::hive("(").is_err());
         assert!(NamePattern::hive(")|(").is_err());
@@ -122,7 +133,11 @@ mod tests {
             ("m!_x", Some('!'), "max", false),
             ("m!_x", Some('!'), "m_x", true),
         ] {
-            assert_eq!(NamePattern::sql_like(pattern, escape).unwrap().matches(name), expected, "{pattern} {name}");
+            assert_eq!(
+                NamePattern::sql_like(pattern, escape).unwrap().matches(name),
+                expected,
+                "{pattern} {name}"
+            );
         }
         assert!(NamePattern::sql_like("m!", Some('!')).is_err());
     }

@@ -40,11 +40,16 @@ pub(super) fn alter(cursor: &mut Cursor) -> Result<Command, DialectError> {
     let place = cursor.location();
     if cursor.at_words(&["PARTITION"]) {
         cursor.partition_spec()?;
-        return Err(DialectError::not_supported("ALTER TABLE ... PARTITION is not supported", place)
-            .with_hint("Drop the partition and add it again."));
+        return Err(
+            DialectError::not_supported("ALTER TABLE ... PARTITION is not supported", place)
+                .with_hint("Drop the partition and add it again."),
+        );
     }
     if let Some((_, name)) = REFUSED.iter().find(|(words, _)| cursor.at_words(words)) {
-        return Err(DialectError::not_supported(format!("ALTER TABLE ... {name} is not supported"), place));
+        return Err(DialectError::not_supported(
+            format!("ALTER TABLE ... {name} is not supported"),
+            place,
+        ));
     }
     if cursor.accept(&["ADD"]) {
         let if_not_exists = cursor.accept(&["IF", "NOT", "EXISTS"]);
@@ -57,7 +62,11 @@ pub(super) fn alter(cursor: &mut Cursor) -> Result<Command, DialectError> {
             partitions.push(spec);
             // Hive separates them by space; a comma is a common habit and changes nothing.
             if !cursor.accept_symbol(',') && !cursor.at_words(&["PARTITION"]) {
-                return Ok(Command::AddPartitions { table, if_not_exists, partitions });
+                return Ok(Command::AddPartitions {
+                    table,
+                    if_not_exists,
+                    partitions,
+                });
             }
         }
     }
@@ -67,12 +76,18 @@ pub(super) fn alter(cursor: &mut Cursor) -> Result<Command, DialectError> {
         loop {
             partitions.push(cursor.partition_spec()?);
             if matches!(cursor.peek(), Kind::Word(word) if word.eq_ignore_ascii_case("PARTITION")) {
-                return Err(cursor.unexpected("','").with_hint("DROP separates partitions by commas."));
+                return Err(cursor
+                    .unexpected("','")
+                    .with_hint("DROP separates partitions by commas."));
             }
             if !cursor.accept_symbol(',') {
                 // External tables only: there is no trash to skip.
                 cursor.accept(&["PURGE"]);
-                return Ok(Command::DropPartitions { table, if_exists, partitions });
+                return Ok(Command::DropPartitions {
+                    table,
+                    if_exists,
+                    partitions,
+                });
             }
         }
     }

@@ -30,27 +30,33 @@ fn without_external(cursor: &mut Cursor, start: owlake_fault::Location) -> Diale
             Kind::Symbol('(') => depth += 1,
             Kind::Symbol(')') => depth = depth.saturating_sub(1),
             Kind::Single(text) | Kind::Double(text) if text.eq_ignore_ascii_case("iceberg") => {
-                return DialectError::not_supported("CREATE TABLE of an Iceberg table is not supported", start);
+                return DialectError::not_supported(
+                    "CREATE TABLE of an Iceberg table is not supported",
+                    start,
+                );
             }
             Kind::Word(word) if depth == 0 && word.eq_ignore_ascii_case("LIKE") => {
                 return DialectError::not_supported("CREATE TABLE LIKE is not supported", start);
             }
-            Kind::Word(word) if depth == 0 && word.eq_ignore_ascii_case("AS") && starts_query(cursor.peek_at(1)) => {
+            Kind::Word(word)
+                if depth == 0 && word.eq_ignore_ascii_case("AS") && starts_query(cursor.peek_at(1)) =>
+            {
                 return DialectError::not_supported("CREATE TABLE AS SELECT is not supported", start);
             }
             _ => {}
         }
         cursor.advance();
     }
-    DialectError::syntax("CREATE TABLE needs the word EXTERNAL", start).with_hint("Write CREATE EXTERNAL TABLE.")
+    DialectError::syntax("CREATE TABLE needs the word EXTERNAL", start)
+        .with_hint("Write CREATE EXTERNAL TABLE.")
 }
 
 fn starts_query(kind: &Kind) -> bool {
     match kind {
         Kind::Symbol('(') => true,
-        Kind::Word(word) => {
-            ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|start| word.eq_ignore_ascii_case(start))
-        }
+        Kind::Word(word) => ["SELECT", "WITH", "VALUES", "TABLE"]
+            .iter()
+            .any(|start| word.eq_ignore_ascii_case(start)),
         _ => false,
     }
 }
@@ -86,11 +92,18 @@ pub(super) fn drop(cursor: &mut Cursor) -> Result<Command, DialectError> {
         if !cascade {
             cursor.accept(&["RESTRICT"]);
         }
-        return Ok(Command::DropDatabase { if_exists, database, cascade });
+        return Ok(Command::DropDatabase {
+            if_exists,
+            database,
+            cascade,
+        });
     }
     if cursor.accept(&["TABLE"]) {
         let if_exists = cursor.accept(&["IF", "EXISTS"]);
-        return Ok(Command::DropTable { if_exists, table: cursor.table_name()? });
+        return Ok(Command::DropTable {
+            if_exists,
+            table: cursor.table_name()?,
+        });
     }
     Err(cursor.unexpected("DATABASE, SCHEMA or TABLE"))
 }

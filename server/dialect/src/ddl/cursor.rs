@@ -17,7 +17,10 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn new(text: &str) -> Self {
-        Self { tokens: tokenize(text), at: 0 }
+        Self {
+            tokens: tokenize(text),
+            at: 0,
+        }
     }
 
     fn token(&self, ahead: usize) -> Option<&Token> {
@@ -33,7 +36,8 @@ impl Cursor {
     }
 
     pub(super) fn location(&self) -> Location {
-        self.token(0).map_or(Location { line: 1, column: 1 }, |t| t.location)
+        self.token(0)
+            .map_or(Location { line: 1, column: 1 }, |t| t.location)
     }
 
     /// Byte offset of the next token.
@@ -86,15 +90,22 @@ impl Cursor {
     }
 
     pub(super) fn expect_symbol(&mut self, symbol: char) -> Result<(), DialectError> {
-        if self.accept_symbol(symbol) { Ok(()) } else { Err(self.unexpected(&format!("'{symbol}'"))) }
+        if self.accept_symbol(symbol) {
+            Ok(())
+        } else {
+            Err(self.unexpected(&format!("'{symbol}'")))
+        }
     }
 
     /// An optional `;` and then the end of the text.
     pub(super) fn finish(&mut self) -> Result<(), DialectError> {
         while self.accept_symbol(';') {
             if !matches!(self.peek(), Kind::End | Kind::Symbol(';')) {
-                return Err(DialectError::syntax("only one statement can be sent at a time", self.location())
-                    .with_hint("Send the statements one by one."));
+                return Err(DialectError::syntax(
+                    "only one statement can be sent at a time",
+                    self.location(),
+                )
+                .with_hint("Send the statements one by one."));
             }
         }
         match self.peek() {
@@ -112,9 +123,13 @@ impl Cursor {
             Kind::Backtick(text) => format!("`{}`", shown(text)),
             Kind::Single(text) => format!("'{}'", shown(text)),
             Kind::Double(text) => format!("\"{}\"", shown(text)),
+            Kind::Symbol(c) if c.is_control() => format!("U+{:04X}", u32::from(*c)),
             Kind::Symbol(c) => c.to_string(),
         };
-        DialectError::syntax(format!("mismatched input {found}, expecting {expected}"), self.location())
+        DialectError::syntax(
+            format!("mismatched input {found}, expecting {expected}"),
+            self.location(),
+        )
     }
 
     /// One identifier, lower case.
@@ -142,7 +157,10 @@ impl Cursor {
                 return Ok(parts);
             }
             if parts.len() == most {
-                return Err(DialectError::syntax(format!("a {what} has at most {most} parts"), self.location()));
+                return Err(DialectError::syntax(
+                    format!("a {what} has at most {most} parts"),
+                    self.location(),
+                ));
             }
         }
     }
@@ -151,13 +169,20 @@ impl Cursor {
         let mut parts = self.parts("table name", 3)?.into_iter().rev();
         let name = checked(NameOf::Table, parts.next())?;
         let database = parts.next().map(|(name, _)| name);
-        Ok(TableName { catalog: parts.next().map(|(name, _)| name), database, name })
+        Ok(TableName {
+            catalog: parts.next().map(|(name, _)| name),
+            database,
+            name,
+        })
     }
 
     pub(super) fn database_name(&mut self) -> Result<DatabaseName, DialectError> {
         let mut parts = self.parts("database name", 2)?.into_iter().rev();
         let name = parts.next().map(|(name, _)| name).unwrap_or_default();
-        Ok(DatabaseName { catalog: parts.next().map(|(name, _)| name), name })
+        Ok(DatabaseName {
+            catalog: parts.next().map(|(name, _)| name),
+            name,
+        })
     }
 
     /// A column's name, checked by the catalog's rules.
@@ -184,8 +209,12 @@ impl Cursor {
         }
         let location = self.location();
         let text = self.literal("a pattern in quotes")?;
-        let pattern = NamePattern::hive(&text)
-            .map_err(|why| DialectError::syntax(format!("pattern '{}' cannot be used: {why}", shown(&text)), location))?;
+        let pattern = NamePattern::hive(&text).map_err(|why| {
+            DialectError::syntax(
+                format!("pattern '{}' cannot be used: {why}", shown(&text)),
+                location,
+            )
+        })?;
         Ok(Some(pattern))
     }
 
@@ -199,7 +228,10 @@ impl Cursor {
             self.expect_symbol('=')?;
             let value = self.literal("a property value in quotes")?;
             if properties.contains_key(&key) {
-                return Err(DialectError::syntax(format!("property '{}' is there twice", shown(&key)), location));
+                return Err(DialectError::syntax(
+                    format!("property '{}' is there twice", shown(&key)),
+                    location,
+                ));
             }
             properties.insert(key, value);
             if !self.accept_symbol(',') {
@@ -219,7 +251,10 @@ impl Cursor {
             let location = self.location();
             let column = self.column_name()?;
             if values.iter().any(|(known, _)| *known == column) {
-                return Err(DialectError::syntax(format!("partition column `{column}` is there twice"), location));
+                return Err(DialectError::syntax(
+                    format!("partition column `{column}` is there twice"),
+                    location,
+                ));
             }
             if let Kind::Symbol('<' | '>' | '!') = self.peek() {
                 return Err(self
@@ -233,7 +268,10 @@ impl Cursor {
             }
         }
         self.expect_symbol(')')?;
-        Ok(PartitionSpec { values, location: None })
+        Ok(PartitionSpec {
+            values,
+            location: None,
+        })
     }
 
     fn partition_value(&mut self) -> Result<String, DialectError> {
@@ -254,7 +292,10 @@ impl Cursor {
             _ => return Err(self.unexpected("a partition value in quotes")),
         };
         if value.is_empty() {
-            return Err(DialectError::syntax("a partition value cannot be empty", self.location()));
+            return Err(DialectError::syntax(
+                "a partition value cannot be empty",
+                self.location(),
+            ));
         }
         self.advance();
         Ok(value)
@@ -262,8 +303,13 @@ impl Cursor {
 }
 
 fn checked(what: NameOf, part: Option<(String, Location)>) -> Result<String, DialectError> {
-    let Some((name, location)) = part else { return Ok(String::new()) };
-    names::normalize(what, &name).map_err(|source| DialectError::Definition { source, location: Some(location) })
+    let Some((name, location)) = part else {
+        return Ok(String::new());
+    };
+    names::normalize(what, &name).map_err(|source| DialectError::Definition {
+        source,
+        location: Some(location),
+    })
 }
 
 /// At most 60 characters of the client's own text, without control characters.

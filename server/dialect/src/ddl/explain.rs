@@ -24,8 +24,11 @@ pub(crate) fn explain_head(text: &str) -> Result<ExplainHead, DialectError> {
     let analyze = cursor.accept(&["ANALYZE"]);
     let cost = !analyze && cursor.accept(&["COST"]);
     if cursor.at_words(&["VERBOSE"]) {
-        return Err(DialectError::not_supported("EXPLAIN ANALYZE VERBOSE is not supported", cursor.location())
-            .with_hint("Leave VERBOSE out."));
+        return Err(DialectError::not_supported(
+            "EXPLAIN ANALYZE VERBOSE is not supported",
+            cursor.location(),
+        )
+        .with_hint("Leave VERBOSE out."));
     }
     if *cursor.peek() == Kind::Symbol('(') && starts_option(cursor.peek_at(1)) {
         cursor.advance();
@@ -48,16 +51,35 @@ pub(crate) fn explain_head(text: &str) -> Result<ExplainHead, DialectError> {
         cursor.expect_symbol(')')?;
     }
     if analyze && (kind.is_some() || format == Some(ExplainFormat::Graphviz)) {
-        return Err(DialectError::syntax("EXPLAIN ANALYZE takes FORMAT TEXT or FORMAT JSON only", cursor.location()));
+        return Err(DialectError::syntax(
+            "EXPLAIN ANALYZE takes FORMAT TEXT or FORMAT JSON only",
+            cursor.location(),
+        ));
     }
     if cost && kind.is_some_and(|kind| kind != ExplainKind::Cost) {
-        return Err(DialectError::syntax("EXPLAIN COST takes no other TYPE", cursor.location()));
+        return Err(DialectError::syntax(
+            "EXPLAIN COST takes no other TYPE",
+            cursor.location(),
+        ));
     }
-    let kind = if cost { ExplainKind::Cost } else { kind.unwrap_or_default() };
-    if matches!(kind, ExplainKind::Cost | ExplainKind::Partitions) && format == Some(ExplainFormat::Graphviz) {
-        return Err(DialectError::syntax("this EXPLAIN has FORMAT TEXT and JSON only", cursor.location()));
+    let kind = if cost {
+        ExplainKind::Cost
+    } else {
+        kind.unwrap_or_default()
+    };
+    if matches!(kind, ExplainKind::Cost | ExplainKind::Partitions) && format == Some(ExplainFormat::Graphviz)
+    {
+        return Err(DialectError::syntax(
+            "this EXPLAIN has FORMAT TEXT and JSON only",
+            cursor.location(),
+        ));
     }
-    Ok(ExplainHead { analyze, kind, format, query_offset: cursor.offset() })
+    Ok(ExplainHead {
+        analyze,
+        kind,
+        format,
+        query_offset: cursor.offset(),
+    })
 }
 
 /// `(` also starts a query.
@@ -66,9 +88,11 @@ fn starts_option(kind: &Kind) -> bool {
 }
 
 fn format_of(cursor: &mut Cursor) -> Result<ExplainFormat, DialectError> {
-    for (word, format) in
-        [("TEXT", ExplainFormat::Text), ("JSON", ExplainFormat::Json), ("GRAPHVIZ", ExplainFormat::Graphviz)]
-    {
+    for (word, format) in [
+        ("TEXT", ExplainFormat::Text),
+        ("JSON", ExplainFormat::Json),
+        ("GRAPHVIZ", ExplainFormat::Graphviz),
+    ] {
         if cursor.accept(&[word]) {
             return Ok(format);
         }

@@ -65,7 +65,12 @@ struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     fn new(text: &'a str) -> Self {
-        Self { text, at: 0, line: 1, column: 1 }
+        Self {
+            text,
+            at: 0,
+            line: 1,
+            column: 1,
+        }
     }
 
     fn peek(&self) -> Option<char> {
@@ -89,7 +94,10 @@ impl<'a> Lexer<'a> {
     }
 
     fn location(&self) -> Location {
-        Location { line: self.line, column: self.column }
+        Location {
+            line: self.line,
+            column: self.column,
+        }
     }
 
     fn next_token(&mut self) -> Token {
@@ -110,7 +118,11 @@ impl<'a> Lexer<'a> {
                 Kind::Symbol(c)
             }
         };
-        Token { kind, location, start }
+        Token {
+            kind,
+            location,
+            start,
+        }
     }
 
     /// Skips white space and comments; true when a block comment is never closed.
@@ -179,7 +191,11 @@ impl<'a> Lexer<'a> {
                 }
             }
         }
-        if quote == '"' { Kind::Double(text) } else { Kind::Single(text) }
+        if quote == '"' {
+            Kind::Double(text)
+        } else {
+            Kind::Single(text)
+        }
     }
 
     /// What stands for a backslash and its followers: Hive's rules.
@@ -264,7 +280,12 @@ mod tests {
     fn comments_and_space_separate_tokens() {
         assert_eq!(
             kinds("a -- no\n/* 'b' */ `c``d`;"),
-            [word("a"), Kind::Backtick("c`d".to_owned()), Kind::Symbol(';'), Kind::End]
+            [
+                word("a"),
+                Kind::Backtick("c`d".to_owned()),
+                Kind::Symbol(';'),
+                Kind::End
+            ]
         );
     }
 
@@ -311,7 +332,10 @@ mod tests {
     #[test]
     fn places_count_lines_and_characters() {
         let tokens = tokenize("ä\n  bc d");
-        let places: Vec<(u64, u64)> = tokens.iter().map(|t| (t.location.line, t.location.column)).collect();
+        let places: Vec<(u64, u64)> = tokens
+            .iter()
+            .map(|t| (t.location.line, t.location.column))
+            .collect();
         assert_eq!(places, [(1, 1), (2, 3), (2, 6), (2, 7)]);
     }
 }

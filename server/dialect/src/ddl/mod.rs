@@ -21,7 +21,9 @@ pub(crate) use explain::explain_head;
 pub(crate) use lexer::first_word;
 
 /// Statements that start with one of these words are this parser's.
-const WORDS: [&str; 9] = ["CREATE", "DROP", "ALTER", "SHOW", "DESCRIBE", "DESC", "USE", "SET", "RESET"];
+const WORDS: [&str; 9] = [
+    "CREATE", "DROP", "ALTER", "SHOW", "DESCRIBE", "DESC", "USE", "SET", "RESET",
+];
 
 /// Reads the statement in `text`, whose first word is `word`; `None` when it is not a statement of this parser.
 ///

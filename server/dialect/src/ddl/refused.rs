@@ -22,7 +22,11 @@ const REFUSED: &[(&[&str], &str, Option<&str>)] = &[
     (&["VACUUM"], "VACUUM", None),
     (&["ANALYZE"], "ANALYZE", None),
     (&["REFRESH"], "REFRESH", None),
-    (&["MSCK", "REPAIR"], "MSCK REPAIR TABLE", Some("Use ALTER TABLE ... ADD PARTITION, or partition projection.")),
+    (
+        &["MSCK", "REPAIR"],
+        "MSCK REPAIR TABLE",
+        Some("Use ALTER TABLE ... ADD PARTITION, or partition projection."),
+    ),
     (&["MSCK"], "MSCK TABLE", None),
     (&["CHECK"], "CHECK PARTITIONS", None),
     (&["PREPARE"], "PREPARE", Some(PREPARE_HINT)),
@@ -41,11 +45,23 @@ const REFUSED: &[(&[&str], &str, Option<&str>)] = &[
     (&["COMMENT", "ON"], "COMMENT ON", None),
     (&["KILL"], "KILL", None),
     (&["CREATE", "OR", "REPLACE", "VIEW"], "CREATE VIEW", None),
-    (&["CREATE", "OR", "REPLACE", "PROTECTED"], "CREATE PROTECTED MULTI DIALECT VIEW", None),
-    (&["CREATE", "OR", "REPLACE"], "CREATE OR REPLACE", Some("Drop it first, then create it.")),
+    (
+        &["CREATE", "OR", "REPLACE", "PROTECTED"],
+        "CREATE PROTECTED MULTI DIALECT VIEW",
+        None,
+    ),
+    (
+        &["CREATE", "OR", "REPLACE"],
+        "CREATE OR REPLACE",
+        Some("Drop it first, then create it."),
+    ),
     (&["CREATE", "VIEW"], "CREATE VIEW", None),
     (&["CREATE", "MATERIALIZED"], "CREATE MATERIALIZED VIEW", None),
-    (&["CREATE", "PROTECTED"], "CREATE PROTECTED MULTI DIALECT VIEW", None),
+    (
+        &["CREATE", "PROTECTED"],
+        "CREATE PROTECTED MULTI DIALECT VIEW",
+        None,
+    ),
     (&["CREATE", "TEMPORARY"], "CREATE TEMPORARY", None),
     (&["CREATE", "FUNCTION"], "CREATE FUNCTION", None),
     (&["CREATE", "ROLE"], "CREATE ROLE", None),
@@ -96,7 +112,8 @@ const REFUSED: &[(&[&str], &str, Option<&str>)] = &[
 ];
 
 const WRITE_HINT: &str = "This server reads the lake; write files with another tool and register partitions.";
-const PREPARE_HINT: &str = "Prepare through the client's own call (ADBC, JDBC, Flight SQL): `?` placeholders are bound by position.";
+const PREPARE_HINT: &str =
+    "Prepare through the client's own call (ADBC, JDBC, Flight SQL): `?` placeholders are bound by position.";
 
 /// The refusal of the statement at `cursor`, when the table has one.
 pub(super) fn statement(cursor: &mut Cursor) -> Option<DialectError> {

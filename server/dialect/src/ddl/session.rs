@@ -7,7 +7,9 @@ use crate::statement::{Command, SessionValue};
 
 pub(super) fn use_database(cursor: &mut Cursor) -> Result<Command, DialectError> {
     cursor.expect(&["USE"])?;
-    Ok(Command::Use { database: cursor.database_name()? })
+    Ok(Command::Use {
+        database: cursor.database_name()?,
+    })
 }
 
 pub(super) fn set(cursor: &mut Cursor) -> Result<Command, DialectError> {
@@ -15,7 +17,10 @@ pub(super) fn set(cursor: &mut Cursor) -> Result<Command, DialectError> {
     skip_session(cursor);
     let name = name(cursor)?;
     cursor.expect_symbol('=')?;
-    Ok(Command::SetSession { name, value: value(cursor)? })
+    Ok(Command::SetSession {
+        name,
+        value: value(cursor)?,
+    })
 }
 
 pub(super) fn reset(cursor: &mut Cursor) -> Result<Command, DialectError> {

@@ -9,21 +9,30 @@ use crate::statement::{Command, DescribeStyle, DescribeTable, TableName};
 pub(super) fn show(cursor: &mut Cursor) -> Result<Command, DialectError> {
     cursor.expect(&["SHOW"])?;
     if cursor.accept(&["DATABASES"]) || cursor.accept(&["SCHEMAS"]) {
-        return Ok(Command::ShowDatabases { pattern: cursor.hive_pattern(true)? });
+        return Ok(Command::ShowDatabases {
+            pattern: cursor.hive_pattern(true)?,
+        });
     }
     if cursor.accept(&["TABLES"]) {
         let database = accept_in(cursor).then(|| cursor.database_name()).transpose()?;
-        return Ok(Command::ShowTables { database, pattern: cursor.hive_pattern(true)? });
+        return Ok(Command::ShowTables {
+            database,
+            pattern: cursor.hive_pattern(true)?,
+        });
     }
     if cursor.accept(&["PARTITIONS"]) {
-        return Ok(Command::ShowPartitions { table: cursor.table_name()? });
+        return Ok(Command::ShowPartitions {
+            table: cursor.table_name()?,
+        });
     }
     if cursor.accept(&["COLUMNS"]) {
         return columns(cursor);
     }
     if cursor.accept(&["CREATE"]) {
         cursor.expect(&["TABLE"])?;
-        return Ok(Command::ShowCreateTable { table: cursor.table_name()? });
+        return Ok(Command::ShowCreateTable {
+            table: cursor.table_name()?,
+        });
     }
     if cursor.accept(&["TBLPROPERTIES"]) {
         let table = cursor.table_name()?;
@@ -35,10 +44,14 @@ pub(super) fn show(cursor: &mut Cursor) -> Result<Command, DialectError> {
         return Ok(Command::ShowTableProperties { table, property });
     }
     if cursor.accept(&["SESSION"]) {
-        return Ok(Command::ShowSession { pattern: sql_pattern(cursor)? });
+        return Ok(Command::ShowSession {
+            pattern: sql_pattern(cursor)?,
+        });
     }
     if cursor.accept(&["FUNCTIONS"]) {
-        return Ok(Command::ShowFunctions { pattern: sql_pattern(cursor)? });
+        return Ok(Command::ShowFunctions {
+            pattern: sql_pattern(cursor)?,
+        });
     }
     Err(cursor.unexpected(
         "DATABASES, SCHEMAS, TABLES, PARTITIONS, COLUMNS, CREATE TABLE, TBLPROPERTIES, SESSION or FUNCTIONS",
@@ -58,8 +71,15 @@ fn columns(cursor: &mut Cursor) -> Result<Command, DialectError> {
     let place = cursor.location();
     if accept_in(cursor) {
         let database = cursor.database_name()?;
-        if table.database.as_ref().is_some_and(|named| *named != database.name) {
-            return Err(DialectError::syntax("the table names another database already", place));
+        if table
+            .database
+            .as_ref()
+            .is_some_and(|named| *named != database.name)
+        {
+            return Err(DialectError::syntax(
+                "the table names another database already",
+                place,
+            ));
         }
         table = TableName {
             catalog: database.catalog.or(table.catalog),
@@ -87,9 +107,9 @@ fn sql_pattern(cursor: &mut Cursor) -> Result<Option<NamePattern>, DialectError>
             return Err(DialectError::syntax("ESCAPE takes exactly one character", place));
         }
     }
-    NamePattern::sql_like(&text, escape)
-        .map(Some)
-        .map_err(|why| DialectError::syntax(format!("pattern '{}' cannot be used: {why}", shown(&text)), place))
+    NamePattern::sql_like(&text, escape).map(Some).map_err(|why| {
+        DialectError::syntax(format!("pattern '{}' cannot be used: {why}", shown(&text)), place)
+    })
 }
 
 /// `{DESCRIBE|DESC} [EXTENDED|FORMATTED] [db.]t [PARTITION (...)] [column[.field]]`
@@ -100,7 +120,9 @@ pub(super) fn describe(cursor: &mut Cursor) -> Result<Command, DialectError> {
     // Each of these words is also a table's name when nothing follows it.
     let named = matches!(cursor.peek_at(1), Kind::Word(_) | Kind::Backtick(_));
     if named && cursor.at_words(&["TABLE"]) {
-        return Err(cursor.unexpected("a table name").with_hint("Leave the word TABLE out."));
+        return Err(cursor
+            .unexpected("a table name")
+            .with_hint("Leave the word TABLE out."));
     }
     let style = if named && cursor.accept(&["EXTENDED"]) {
         DescribeStyle::Extended
@@ -110,7 +132,10 @@ pub(super) fn describe(cursor: &mut Cursor) -> Result<Command, DialectError> {
         DescribeStyle::Columns
     };
     let table = cursor.table_name()?;
-    let partition = cursor.at_words(&["PARTITION"]).then(|| cursor.partition_spec()).transpose()?;
+    let partition = cursor
+        .at_words(&["PARTITION"])
+        .then(|| cursor.partition_spec())
+        .transpose()?;
     let mut column = Vec::new();
     if !matches!(cursor.peek(), Kind::End | Kind::Symbol(';')) {
         column.push(cursor.column_name()?);
@@ -118,5 +143,10 @@ pub(super) fn describe(cursor: &mut Cursor) -> Result<Command, DialectError> {
             column.push(cursor.column_name()?);
         }
     }
-    Ok(Command::DescribeTable(DescribeTable { table, style, partition, column }))
+    Ok(Command::DescribeTable(DescribeTable {
+        table,
+        style,
+        partition,
+        column,
+    }))
 }

@@ -94,17 +94,35 @@ pub(super) fn create_table(cursor: &mut Cursor) -> Result<Command, DialectError>
     let name = cursor.table_name()?;
     let place = cursor.location();
     if cursor.at_words(&["LIKE"]) {
-        return Err(DialectError::not_supported("CREATE TABLE LIKE is not supported", place));
+        return Err(DialectError::not_supported(
+            "CREATE TABLE LIKE is not supported",
+            place,
+        ));
     }
-    let declared = if *cursor.peek() == Kind::Symbol('(') { Some(columns(cursor)?) } else { None };
+    let declared = if *cursor.peek() == Kind::Symbol('(') {
+        Some(columns(cursor)?)
+    } else {
+        None
+    };
     let columns_declared = declared.is_some();
     let columns = declared.unwrap_or_default();
     let mut clauses = Clauses::default();
     while !matches!(cursor.peek(), Kind::End | Kind::Symbol(';')) {
         clause(cursor, &mut clauses)?;
     }
-    let table = assemble(cursor, name.database.unwrap_or_default(), name.name, columns, clauses)?;
-    Ok(Command::CreateTable(Box::new(CreateTable { if_not_exists, catalog: name.catalog, table, columns_declared })))
+    let table = assemble(
+        cursor,
+        name.database.unwrap_or_default(),
+        name.name,
+        columns,
+        clauses,
+    )?;
+    Ok(Command::CreateTable(Box::new(CreateTable {
+        if_not_exists,
+        catalog: name.catalog,
+        table,
+        columns_declared,
+    })))
 }
 
 /// `(name type [COMMENT '...'], ...)`
@@ -116,11 +134,21 @@ fn columns(cursor: &mut Cursor) -> Result<Vec<Column>, DialectError> {
         let location = cursor.location();
         let name = cursor.column_name()?;
         if !names.insert(name.clone()) {
-            return Err(DialectError::syntax(format!("column `{name}` is there twice"), location));
+            return Err(DialectError::syntax(
+                format!("column `{name}` is there twice"),
+                location,
+            ));
         }
         let data_type = column_type(cursor)?.to_string();
-        let comment = cursor.accept(&["COMMENT"]).then(|| cursor.literal("a comment in quotes")).transpose()?;
-        columns.push(Column { name, data_type, comment });
+        let comment = cursor
+            .accept(&["COMMENT"])
+            .then(|| cursor.literal("a comment in quotes"))
+            .transpose()?;
+        columns.push(Column {
+            name,
+            data_type,
+            comment,
+        });
         if !cursor.accept_symbol(',') {
             break;
         }
@@ -144,7 +172,10 @@ fn column_type(cursor: &mut Cursor) -> Result<HiveType, DialectError> {
                 if depth == 0 && !text.is_empty() {
                     break;
                 }
-                if depth > 0 && word.eq_ignore_ascii_case("COMMENT") && matches!(cursor.peek_at(1), Kind::Single(_) | Kind::Double(_)) {
+                if depth > 0
+                    && word.eq_ignore_ascii_case("COMMENT")
+                    && matches!(cursor.peek_at(1), Kind::Single(_) | Kind::Double(_))
+                {
                     // Glue's type text has no comments inside.
                     cursor.advance();
                 } else {
@@ -179,14 +210,20 @@ fn column_type(cursor: &mut Cursor) -> Result<HiveType, DialectError> {
     if text.is_empty() || depth > 0 {
         return Err(cursor.unexpected(if depth > 0 { "'>'" } else { "a column type" }));
     }
-    HiveType::parse(&text).map_err(|source| DialectError::Definition { source, location: Some(location) })
+    HiveType::parse(&text).map_err(|source| DialectError::Definition {
+        source,
+        location: Some(location),
+    })
 }
 
 /// Reads one clause; a clause that is there already is an error.
 fn clause(cursor: &mut Cursor, clauses: &mut Clauses) -> Result<(), DialectError> {
     let place = cursor.location();
     let repeated = if cursor.accept(&["COMMENT"]) {
-        clauses.comment.replace(cursor.literal("a comment in quotes")?).is_some()
+        clauses
+            .comment
+            .replace(cursor.literal("a comment in quotes")?)
+            .is_some()
     } else if cursor.accept(&["PARTITIONED", "BY"]) {
         clauses.partition_keys.replace(partition_keys(cursor)?).is_some()
     } else if cursor.accept(&["CLUSTERED", "BY"]) {
@@ -198,7 +235,10 @@ fn clause(cursor: &mut Cursor, clauses: &mut Clauses) -> Result<(), DialectError
     } else if cursor.accept(&["STORED", "AS"]) {
         clauses.stored_as.replace(stored_as(cursor)?).is_some()
     } else if cursor.accept(&["LOCATION"]) {
-        clauses.location.replace(cursor.literal("a location in quotes")?).is_some()
+        clauses
+            .location
+            .replace(cursor.literal("a location in quotes")?)
+            .is_some()
     } else if cursor.accept(&["TBLPROPERTIES"]) {
         clauses.properties.replace(cursor.properties()?).is_some()
     } else if cursor.at_words(&["STORED", "BY"]) {
@@ -206,7 +246,10 @@ fn clause(cursor: &mut Cursor, clauses: &mut Clauses) -> Result<(), DialectError
     } else if cursor.at_words(&["SKEWED", "BY"]) {
         return Err(DialectError::not_supported("SKEWED BY is not supported", place));
     } else if cursor.at_words(&["AS"]) {
-        return Err(DialectError::not_supported("CREATE TABLE AS SELECT is not supported", place));
+        return Err(DialectError::not_supported(
+            "CREATE TABLE AS SELECT is not supported",
+            place,
+        ));
     } else {
         return Err(cursor.unexpected(
             "COMMENT, PARTITIONED BY, CLUSTERED BY, ROW FORMAT, STORED AS, WITH SERDEPROPERTIES, LOCATION or TBLPROPERTIES",
@@ -225,7 +268,11 @@ fn partition_keys(cursor: &mut Cursor) -> Result<Vec<Column>, DialectError> {
         let primitive = HiveType::parse(&key.data_type).is_ok_and(|t| t.is_primitive());
         if !primitive {
             return Err(DialectError::syntax(
-                format!("partition column `{}` must have a primitive type, not {}", key.name, shown(&key.data_type)),
+                format!(
+                    "partition column `{}` must have a primitive type, not {}",
+                    key.name,
+                    shown(&key.data_type)
+                ),
                 place,
             ));
         }
@@ -242,14 +289,19 @@ fn buckets(cursor: &mut Cursor) -> Result<(Vec<String>, i32), DialectError> {
     }
     cursor.expect_symbol(')')?;
     if cursor.at_words(&["SORTED"]) {
-        return Err(DialectError::not_supported("SORTED BY is not supported", cursor.location()));
+        return Err(DialectError::not_supported(
+            "SORTED BY is not supported",
+            cursor.location(),
+        ));
     }
     cursor.expect(&["INTO"])?;
     let count = match cursor.peek() {
         Kind::Number(text) => text.parse::<i32>().ok().filter(|count| *count > 0),
         _ => None,
     };
-    let Some(count) = count else { return Err(cursor.unexpected("a number of buckets")) };
+    let Some(count) = count else {
+        return Err(cursor.unexpected("a number of buckets"));
+    };
     cursor.advance();
     cursor.expect(&["BUCKETS"])?;
     Ok((columns, count))
@@ -292,7 +344,10 @@ fn stored_as(cursor: &mut Cursor) -> Result<StoredAs, DialectError> {
     if cursor.accept(&["INPUTFORMAT"]) {
         let input = cursor.literal("a class in quotes")?;
         cursor.expect(&["OUTPUTFORMAT"])?;
-        return Ok(StoredAs::Classes { input, output: cursor.literal("a class in quotes")? });
+        return Ok(StoredAs::Classes {
+            input,
+            output: cursor.literal("a class in quotes")?,
+        });
     }
     for (index, (word, ..)) in FORMATS.iter().enumerate() {
         if cursor.accept(&[word]) {
@@ -300,13 +355,15 @@ fn stored_as(cursor: &mut Cursor) -> Result<StoredAs, DialectError> {
         }
     }
     let error = cursor.unexpected("PARQUET, ORC, TEXTFILE, AVRO, SEQUENCEFILE, RCFILE, ION or INPUTFORMAT");
-    Err(if cursor.at_words(&["JSON"]) || cursor.at_words(&["JSONFILE"]) || cursor.at_words(&["CSV"]) {
-        error.with_hint(
+    Err(
+        if cursor.at_words(&["JSON"]) || cursor.at_words(&["JSONFILE"]) || cursor.at_words(&["CSV"]) {
+            error.with_hint(
             "JSON and CSV are named by their SerDe: ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe' or 'org.apache.hadoop.hive.serde2.OpenCSVSerde'.",
         )
-    } else {
-        error
-    })
+        } else {
+            error
+        },
+    )
 }
 
 fn assemble(
@@ -318,21 +375,41 @@ fn assemble(
 ) -> Result<Table, DialectError> {
     let end: Location = cursor.location();
     let partition_keys = clauses.partition_keys.unwrap_or_default();
-    if let Some(key) = partition_keys.iter().find(|key| columns.iter().any(|column| column.name == key.name)) {
-        return Err(DialectError::syntax(format!("partition column `{}` is a data column too", key.name), end)
-            .with_hint("Leave it out of the first column list: its values come from the partition."));
+    if let Some(key) = partition_keys
+        .iter()
+        .find(|key| columns.iter().any(|column| column.name == key.name))
+    {
+        return Err(DialectError::syntax(
+            format!("partition column `{}` is a data column too", key.name),
+            end,
+        )
+        .with_hint("Leave it out of the first column list: its values come from the partition."));
     }
     let mut parameters = clauses.properties.unwrap_or_default();
-    if parameters.get("table_type").is_some_and(|kind| kind.eq_ignore_ascii_case("iceberg")) {
-        return Err(DialectError::not_supported("Iceberg tables are not supported", end));
+    if parameters
+        .get("table_type")
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("iceberg"))
+    {
+        return Err(DialectError::not_supported(
+            "Iceberg tables are not supported",
+            end,
+        ));
     }
     let Some(location) = clauses.location.filter(|location| !location.is_empty()) else {
-        return Err(DialectError::syntax("CREATE EXTERNAL TABLE needs a LOCATION", end)
-            .with_hint("Add LOCATION 's3://bucket/folder/' before TBLPROPERTIES."));
+        return Err(
+            DialectError::syntax("CREATE EXTERNAL TABLE needs a LOCATION", end)
+                .with_hint("Add LOCATION 's3://bucket/folder/' before TBLPROPERTIES."),
+        );
     };
     let (bucket_columns, number_of_buckets) = clauses.buckets.unwrap_or((Vec::new(), -1));
-    if let Some(missing) = bucket_columns.iter().find(|b| !columns.iter().any(|column| column.name == **b)) {
-        return Err(DialectError::syntax(format!("CLUSTERED BY names `{missing}`, which is no data column"), end));
+    if let Some(missing) = bucket_columns
+        .iter()
+        .find(|b| !columns.iter().any(|column| column.name == **b))
+    {
+        return Err(DialectError::syntax(
+            format!("CLUSTERED BY names `{missing}`, which is no data column"),
+            end,
+        ));
     }
     let format = match clauses.stored_as {
         Some(StoredAs::Named(index)) => index,
@@ -349,7 +426,9 @@ fn assemble(
         None => (serde.to_owned(), BTreeMap::new()),
     };
     serde_parameters.extend(clauses.serde_properties.unwrap_or_default());
-    serde_parameters.entry("serialization.format".to_owned()).or_insert_with(|| "1".to_owned());
+    serde_parameters
+        .entry("serialization.format".to_owned())
+        .or_insert_with(|| "1".to_owned());
     // EXTERNAL=FALSE has no effect (athena-spec 2.1).
     parameters.insert("EXTERNAL".to_owned(), "TRUE".to_owned());
     Ok(Table {
@@ -361,7 +440,11 @@ fn assemble(
             location: Some(location),
             input_format: Some(input),
             output_format: Some(output),
-            serde_info: Some(SerDeInfo { name: None, serialization_library: Some(serde), parameters: serde_parameters }),
+            serde_info: Some(SerDeInfo {
+                name: None,
+                serialization_library: Some(serde),
+                parameters: serde_parameters,
+            }),
             number_of_buckets,
             bucket_columns,
             ..StorageDescriptor::default()

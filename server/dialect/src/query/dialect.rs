@@ -35,7 +35,10 @@ pub(super) enum Stop {
 
 impl AthenaDialect {
     pub(super) fn new(token_count: usize) -> Self {
-        Self { steps_left: Cell::new(10_000 + token_count * 50), stopped: RefCell::new(None) }
+        Self {
+            steps_left: Cell::new(10_000 + token_count * 50),
+            stopped: RefCell::new(None),
+        }
     }
 
     pub(super) fn stopped(&self) -> Option<Stop> {
@@ -50,7 +53,11 @@ impl AthenaDialect {
 
     fn wrong_type<T>(&self, parser: &Parser<'_>, message: String) -> Result<T, ParserError> {
         let start = parser.peek_token_ref().span.start;
-        self.stop(Stop::Type { message, line: start.line, column: start.column })
+        self.stop(Stop::Type {
+            message,
+            line: start.line,
+            column: start.column,
+        })
     }
 
     /// `CAST(value AS type)`, from the word on.
@@ -61,7 +68,13 @@ impl AthenaDialect {
         parser.expect_keyword(Keyword::AS)?;
         let data_type = self.data_type(parser, 1)?;
         parser.expect_token(&Token::RParen)?;
-        Ok(Expr::Cast { kind, expr: Box::new(expr), data_type, array: false, format: None })
+        Ok(Expr::Cast {
+            kind,
+            expr: Box::new(expr),
+            data_type,
+            array: false,
+            format: None,
+        })
     }
 
     /// Trino's type grammar. Nested rows and maps come out as custom types without their parts: no cast to them exists.
@@ -115,8 +128,8 @@ impl AthenaDialect {
                 Ok(custom("row"))
             }
             // Words that the parser reads, but Trino does not know, or knows as something else.
-            "string" | "text" | "float" | "int2" | "int4" | "int8" | "float4" | "float8" | "number" | "numeric2"
-            | "bytea" | "blob" | "clob" | "datetime" | "bool" | "long" | "struct" | "binary" => {
+            "string" | "text" | "float" | "int2" | "int4" | "int8" | "float4" | "float8" | "number"
+            | "numeric2" | "bytea" | "blob" | "clob" | "datetime" | "bool" | "long" | "struct" | "binary" => {
                 let hint = match name.as_str() {
                     "string" | "text" | "clob" => "varchar",
                     "float" | "float4" => "real",
@@ -262,7 +275,9 @@ impl Dialect for AthenaDialect {
             return Some(self.stop(Stop::Steps));
         }
         self.steps_left.set(left - 1);
-        let Token::Word(word) = &parser.peek_token_ref().token else { return None };
+        let Token::Word(word) = &parser.peek_token_ref().token else {
+            return None;
+        };
         let kind = match word.keyword {
             Keyword::CAST => CastKind::Cast,
             Keyword::TRY_CAST => CastKind::TryCast,

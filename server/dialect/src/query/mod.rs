@@ -3,68 +3,82 @@
 //! Tokens are guarded and cleaned, sqlparser makes the tree, and one pass over it refuses or rewrites.
 
 mod dialect;
+mod expression;
 mod fingerprint;
+mod relation;
+mod rewrite;
 mod tokens;
+mod unnest;
 
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use owlake_fault::Location;
 
-use crate::guard::GuardLimits;
-use crate::statement::{Query, TableName, TableReference};
 use crate::DialectError;
+use crate::guard::GuardLimits;
+use crate::statement::Query;
 use dialect::{AthenaDialect, Stop};
-use tokens::{Tokens, place};
+use rewrite::Rewriter;
+use tokens::Tokens;
+
+pub use unnest::relation_planners;
+
+/// Stack for parsing one statement: the guard bounds the depth, debug builds have large frames.
+const PARSE_STACK_BYTES: usize = 16 << 20;
 
 /// Reads the one query in `text`.
 ///
 /// # Errors
 /// `Syntax`, `NotSupported`, `TooLarge`, `Parameters`.
 pub(crate) fn parse(text: &str, limits: &GuardLimits) -> Result<Query, DialectError> {
-    let Tokens { tokens, parameters, normalized_text } = tokens::tokenize(text)?;
+    stacker::maybe_grow(PARSE_STACK_BYTES, PARSE_STACK_BYTES, || {
+        let Tokens {
+            tokens,
+            parameters,
+            normalized_text,
+        } = tokens::tokenize(text)?;
+        let mut tree = tree(tokens, limits)?;
+        let mut rewriter = Rewriter::new(limits);
+        rewriter.query(&mut tree)?;
+        Ok(Query {
+            statement: Box::new(Statement::Query(tree)),
+            parameters,
+            tables: rewriter.tables,
+            query_hash: fingerprint::query_hash(&normalized_text),
+            normalized_text,
+        })
+    })
+}
+
+fn tree(tokens: Vec<TokenWithSpan>, limits: &GuardLimits) -> Result<Box<ast::Query>, DialectError> {
     limits.check_tokens(&tokens)?;
     let dialect = AthenaDialect::new(tokens.len());
     let mut parser = Parser::new(&dialect)
-        .with_recursion_limit(limits.max_depth * 2)
+        // Every bracket takes the parser a few levels; ours is the limit that speaks.
+        .with_recursion_limit(limits.max_depth * 4)
         .with_tokens_with_locations(tokens);
-    let statement = parser
+    parser
         .parse_query()
         .and_then(|query| match parser.peek_token_ref().token {
-            datafusion::sql::sqlparser::tokenizer::Token::EOF => Ok(query),
+            Token::EOF => Ok(query),
             _ => parser.expected_ref("the end of the query", parser.peek_token_ref()),
         })
-        .map_err(|error| parse_error(&error, &dialect, limits))?;
-    let statement = Statement::Query(statement);
-    let mut tables: Vec<TableReference> = Vec::new();
-    let _ = ast::visit_relations(&statement, |name| {
-        if let Some(reference) = reference(name)
-            && !tables.iter().any(|known| known.name == reference.name)
-        {
-            tables.push(reference);
-        }
-        std::ops::ControlFlow::<()>::Continue(())
-    });
-    let query_hash = fingerprint::query_hash(&normalized_text);
-    Ok(Query { statement: Box::new(statement), parameters, tables, normalized_text, query_hash })
-}
-
-fn reference(name: &ast::ObjectName) -> Option<TableReference> {
-    let mut parts = name.0.iter().rev().filter_map(|part| part.as_ident());
-    let last = parts.next()?;
-    let lower = |ident: &ast::Ident| ident.value.to_lowercase();
-    let database = parts.next().map(lower);
-    let name = TableName { catalog: parts.next().map(lower), database, name: lower(last) };
-    Some(TableReference { name, location: place(last.span.start) })
+        .map_err(|error| parse_error(&error, &dialect, limits))
 }
 
 fn parse_error(error: &ParserError, dialect: &AthenaDialect, limits: &GuardLimits) -> DialectError {
     match (dialect.stopped(), error) {
-        (Some(Stop::Type { message, line, column }), _) => {
-            DialectError::syntax(message, (line > 0).then_some(Location { line, column }))
-        }
-        (Some(Stop::Steps), _) => {
-            DialectError::syntax("the statement is too ambiguous to be read", None).with_hint("Check its brackets.")
-        }
+        (
+            Some(Stop::Type {
+                message,
+                line,
+                column,
+            }),
+            _,
+        ) => DialectError::syntax(message, (line > 0).then_some(Location { line, column })),
+        (Some(Stop::Steps), _) => DialectError::syntax("the statement is too ambiguous to be read", None)
+            .with_hint("Check its brackets."),
         (None, ParserError::RecursionLimitExceeded) => DialectError::TooLarge {
             measure: "nesting depth",
             value: limits.max_depth as u64 + 1,
@@ -79,8 +93,12 @@ fn parse_error(error: &ParserError, dialect: &AthenaDialect, limits: &GuardLimit
 
 /// sqlparser appends ` at Line: 1, Column: 8` to its sentences.
 fn split_place(text: &str) -> (String, Option<Location>) {
-    let Some((message, rest)) = text.rsplit_once(" at Line: ") else { return (text.to_owned(), None) };
-    let Some((line, column)) = rest.split_once(", Column: ") else { return (text.to_owned(), None) };
+    let Some((message, rest)) = text.rsplit_once(" at Line: ") else {
+        return (text.to_owned(), None);
+    };
+    let Some((line, column)) = rest.split_once(", Column: ") else {
+        return (text.to_owned(), None);
+    };
     match (line.parse(), column.trim().parse()) {
         (Ok(line), Ok(column)) => (message.to_owned(), Some(Location { line, column })),
         _ => (text.to_owned(), None),

@@ -1,7 +1,7 @@
 //! Tokens of a query before the parser sees them: what Trino's grammar has no use for is refused here, with its place.
 //!
 //! Also here, because it is simple on tokens and hard later: `?` gets its number, `VALUES 1, 2` its brackets,
-//! and the text its normal form.
+//! `TABLE t` its SELECT, and the text its normal form.
 
 use std::fmt::Write as _;
 
@@ -29,17 +29,25 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens, DialectError> {
         .map_err(|error| DialectError::syntax(error.message.trim().to_owned(), place(error.location)))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     end_of_statement(&mut tokens)?;
+    foreign_clauses(&tokens)?;
     for token in &tokens {
         allowed(token)?;
     }
     let normalized_text = normalized(&tokens);
     let parameters = number_parameters(&mut tokens)?;
-    Ok(Tokens { tokens: bracket_values(tokens), parameters, normalized_text })
+    Ok(Tokens {
+        tokens: bracket_values(select_tables(tokens)),
+        parameters,
+        normalized_text,
+    })
 }
 
 /// sqlparser's place as ours; it has none for nodes that the parser made up.
 pub(super) fn place(at: At) -> Option<Location> {
-    (at.line > 0).then_some(Location { line: at.line, column: at.column })
+    (at.line > 0).then_some(Location {
+        line: at.line,
+        column: at.column,
+    })
 }
 
 /// Removes semicolons at the end; anything after one is a second statement.
@@ -48,16 +56,81 @@ fn end_of_statement(tokens: &mut Vec<TokenWithSpan>) -> Result<(), DialectError>
         tokens.pop();
     }
     match tokens.iter().find(|token| token.token == Token::SemiColon) {
-        Some(token) => Err(DialectError::syntax("only one statement can be sent at a time", place(token.span.start))
-            .with_hint("Send the statements one by one.")),
+        Some(token) => Err(DialectError::syntax(
+            "only one statement can be sent at a time",
+            place(token.span.start),
+        )
+        .with_hint("Send the statements one by one.")),
         None => Ok(()),
     }
+}
+
+/// Clauses of Trino's that the parser trips over before it could say what they are.
+fn foreign_clauses(tokens: &[TokenWithSpan]) -> Result<(), DialectError> {
+    let word = |at: usize| match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    for (at, token) in tokens.iter().enumerate() {
+        let Token::Word(found) = &token.token else {
+            continue;
+        };
+        let what = match found.keyword {
+            Keyword::FOR
+                if matches!(word(at + 1).as_str(), "TIMESTAMP" | "VERSION")
+                    && word(at + 2) == "AS"
+                    && word(at + 3) == "OF" =>
+            {
+                "reading an older version of a table (FOR ... AS OF)"
+            }
+            Keyword::MATCH_RECOGNIZE
+                if tokens.get(at + 1).is_some_and(|next| next.token == Token::LParen) =>
+            {
+                "MATCH_RECOGNIZE"
+            }
+            _ => continue,
+        };
+        return Err(DialectError::not_supported(
+            format!("{what} is not supported"),
+            place(token.span.start),
+        ));
+    }
+    Ok(())
+}
+
+/// `TABLE t` becomes `SELECT * FROM t`: the parser loses the tokens after the name.
+fn select_tables(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is_table = |at: usize| {
+        matches!(&tokens[at].token, Token::Word(word) if word.keyword == Keyword::TABLE)
+            && matches!(tokens.get(at + 1).map(|next| &next.token), Some(Token::Word(_)))
+            && starts_query(&tokens, at)
+    };
+    let mut out = Vec::with_capacity(tokens.len() + 4);
+    for (at, token) in tokens.iter().enumerate() {
+        if is_table(at) {
+            let select = [
+                Token::make_keyword("SELECT"),
+                Token::Mul,
+                Token::make_keyword("FROM"),
+            ];
+            out.extend(select.map(|new| TokenWithSpan {
+                token: new,
+                span: token.span,
+            }));
+        } else {
+            out.push(token.clone());
+        }
+    }
+    out
 }
 
 /// Trino's tokens and nothing else.
 fn allowed(token: &TokenWithSpan) -> Result<(), DialectError> {
     let hint = match &token.token {
-        Token::Word(Word { quote_style: None | Some('"'), .. })
+        Token::Word(Word {
+            quote_style: None | Some('"'),
+            ..
+        })
         | Token::Number(_, false)
         | Token::SingleQuotedString(_)
         | Token::UnicodeStringLiteral(_)
@@ -84,7 +157,10 @@ fn allowed(token: &TokenWithSpan) -> Result<(), DialectError> {
         | Token::Placeholder(_) => return Ok(()),
         Token::Word(Word { value, .. }) => {
             return Err(DialectError::syntax(
-                format!("backquoted identifiers are not supported in queries: `{}`", shown(value)),
+                format!(
+                    "backquoted identifiers are not supported in queries: `{}`",
+                    shown(value)
+                ),
                 place(token.span.start),
             )
             .with_hint("Use double quotes to quote identifiers."));
@@ -97,10 +173,13 @@ fn allowed(token: &TokenWithSpan) -> Result<(), DialectError> {
         Token::Pipe => "Write bitwise_or(a, b), or || for text.",
         Token::ShiftLeft => "Write bitwise_left_shift(a, b).",
         Token::ShiftRight => "Write bitwise_right_shift(a, b).",
-        Token::Tilde | Token::TildeAsterisk | Token::ExclamationMarkTilde | Token::ExclamationMarkTildeAsterisk => {
-            "Write regexp_like(text, pattern)."
+        Token::Tilde
+        | Token::TildeAsterisk
+        | Token::ExclamationMarkTilde
+        | Token::ExclamationMarkTildeAsterisk => "Write regexp_like(text, pattern).",
+        Token::LongArrow | Token::HashArrow | Token::HashLongArrow => {
+            "Write json_extract_scalar(json, path)."
         }
-        Token::LongArrow | Token::HashArrow | Token::HashLongArrow => "Write json_extract_scalar(json, path).",
         Token::Colon => "Array slices are written slice(array, start, length).",
         Token::LBrace | Token::RBrace => "Maps are written MAP(ARRAY[...], ARRAY[...]), rows ROW(...).",
         Token::RArrow | Token::Assignment => "Arguments are given by position.",
@@ -110,8 +189,15 @@ fn allowed(token: &TokenWithSpan) -> Result<(), DialectError> {
         Token::Question => "Parameters are written ?.",
         _ => "",
     };
-    let error = DialectError::syntax(format!("mismatched input '{}'", shown(&token.token.to_string())), place(token.span.start));
-    Err(if hint.is_empty() { error } else { error.with_hint(hint) })
+    let error = DialectError::syntax(
+        format!("mismatched input '{}'", shown(&token.token.to_string())),
+        place(token.span.start),
+    );
+    Err(if hint.is_empty() {
+        error
+    } else {
+        error.with_hint(hint)
+    })
 }
 
 /// Gives every `?` its number; `$1` is taken as it is, but not together with `?`.
@@ -119,15 +205,25 @@ fn number_parameters(tokens: &mut [TokenWithSpan]) -> Result<usize, DialectError
     let mut positional = 0_usize;
     let mut numbered = std::collections::BTreeSet::new();
     for token in tokens.iter_mut() {
-        let Token::Placeholder(name) = &mut token.token else { continue };
-        let wrong = |what: &str| DialectError::Parameters { message: format!("{what}; parameters are written ?") };
+        let Token::Placeholder(name) = &mut token.token else {
+            continue;
+        };
+        let wrong = |what: &str| DialectError::Parameters {
+            message: format!("{what}; parameters are written ?"),
+        };
         if name == "?" {
             positional += 1;
             *name = format!("${positional}");
         } else {
-            let digits = name.strip_prefix('$').ok_or_else(|| wrong(&format!("parameter {} has a name", shown(name))))?;
-            let number = digits.parse::<usize>().ok().filter(|n| *n > 0 && !digits.starts_with('0'));
-            numbered.insert(number.ok_or_else(|| wrong(&format!("parameter {} is not a number", shown(name))))?);
+            let digits = name
+                .strip_prefix('$')
+                .ok_or_else(|| wrong(&format!("parameter {} has a name", shown(name))))?;
+            let number = digits
+                .parse::<usize>()
+                .ok()
+                .filter(|n| *n > 0 && !digits.starts_with('0'));
+            numbered
+                .insert(number.ok_or_else(|| wrong(&format!("parameter {} is not a number", shown(name))))?);
         }
         if positional > 0 && !numbered.is_empty() {
             return Err(wrong("? and numbered parameters do not go together"));
@@ -136,7 +232,10 @@ fn number_parameters(tokens: &mut [TokenWithSpan]) -> Result<usize, DialectError
     let highest = numbered.last().copied().unwrap_or_default();
     if highest != numbered.len() {
         return Err(DialectError::Parameters {
-            message: format!("parameters go up to ${highest}, but only {} of them are used", numbered.len()),
+            message: format!(
+                "parameters go up to ${highest}, but only {} of them are used",
+                numbered.len()
+            ),
         });
     }
     Ok(positional.max(highest))
@@ -151,7 +250,11 @@ fn normalized(tokens: &[TokenWithSpan]) -> String {
         }
         // Writing to a String cannot fail.
         let _ = match &token.token {
-            Token::Word(Word { value, quote_style: None, .. }) => write!(text, "{}", value.to_lowercase()),
+            Token::Word(Word {
+                value,
+                quote_style: None,
+                ..
+            }) => write!(text, "{}", value.to_lowercase()),
             Token::Word(Word { value, .. }) => write!(text, "\"{}\"", value.replace('"', "\"\"")),
             Token::SingleQuotedString(value) => write!(text, "'{}'", value.replace('\'', "''")),
             // Its escapes are resolved already.
@@ -175,12 +278,16 @@ struct Level {
 
 /// Puts brackets around the rows of VALUES that have none: `VALUES 1, 2` is `VALUES (1), (2)`.
 fn bracket_values(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let is_values = |token: &TokenWithSpan| matches!(&token.token, Token::Word(w) if w.keyword == Keyword::VALUES);
+    let is_values =
+        |token: &TokenWithSpan| matches!(&token.token, Token::Word(w) if w.keyword == Keyword::VALUES);
     if !tokens.iter().any(is_values) {
         return tokens;
     }
     let closers = closers(&tokens);
-    let bracket = |token: Token| TokenWithSpan { token, span: Span::empty() };
+    let bracket = |token: Token| TokenWithSpan {
+        token,
+        span: Span::empty(),
+    };
     let mut out = Vec::with_capacity(tokens.len() + 16);
     let mut levels = vec![Level::default()];
     for (at, token) in tokens.iter().enumerate() {
@@ -199,7 +306,8 @@ fn bracket_values(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                 _ => at,
             };
             let bracketed = tokens.get(first).is_some_and(|t| t.token == Token::LParen)
-                && closers[first].is_some_and(|close| tokens.get(close + 1).is_none_or(|t| ends_row(&t.token)));
+                && closers[first]
+                    .is_some_and(|close| tokens.get(close + 1).is_none_or(|t| ends_row(&t.token)));
             if !bracketed {
                 out.push(bracket(Token::LParen));
                 levels[top].open = true;
@@ -212,7 +320,11 @@ fn bracket_values(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             }
             Token::Comma if levels[top].rows => levels[top].start = true,
             _ if is_values(token) && starts_query(&tokens, at) => {
-                levels[top] = Level { rows: true, start: true, open: false };
+                levels[top] = Level {
+                    rows: true,
+                    start: true,
+                    open: false,
+                };
             }
             _ => {}
         }
@@ -224,7 +336,7 @@ fn bracket_values(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     out
 }
 
-/// Whether the VALUES at `at` stands where a query starts; else it is a name.
+/// Whether the word at `at` stands where a query starts; else it is a name.
 fn starts_query(tokens: &[TokenWithSpan], at: usize) -> bool {
     match at.checked_sub(1).map(|i| &tokens[i].token) {
         None | Some(Token::LParen | Token::RParen) => true,
