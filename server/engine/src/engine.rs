@@ -229,6 +229,7 @@ fn base_state(runtime: &Arc<RuntimeEnv>, threads: usize) -> SessionState {
         .with_config(config)
         .with_runtime_env(Arc::clone(runtime))
         .with_expr_planners(owlake_dialect::functions::expr_planners())
+        .with_relation_planners(owlake_dialect::relation_planners())
         .with_type_planner(owlake_dialect::semantics::type_planner())
         .with_scalar_functions(functions.scalar)
         .with_aggregate_functions(functions.aggregate)

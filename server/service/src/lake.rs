@@ -186,6 +186,18 @@ impl Lake {
         crate::server::flight_service(self, crate::auth::Authenticator::anonymous())
     }
 
+    /// Serves Flight SQL to anonymous clients on `listener` until `shutdown`, then lets running streams end.
+    ///
+    /// # Errors
+    /// A broken listener.
+    pub async fn serve(
+        &self,
+        listener: tokio::net::TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        crate::server::serve(self, listener, crate::auth::Authenticator::anonymous(), None, shutdown).await
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.wired.engine
     }
