@@ -19,9 +19,10 @@ pub use parse::parse;
 pub use pattern::NamePattern;
 pub use query::relation_planners;
 pub use statement::{
-    Command, CreateDatabase, CreateTable, DatabaseName, DescribeStyle, DescribeTable, ExplainFormat, ExplainKind,
-    PartitionSpec, Query, SessionValue, Statement, StatementClass, TableName, TableReference,
+    Command, CreateDatabase, CreateTable, DatabaseName, DescribeStyle, DescribeTable, ExplainFormat,
+    ExplainKind, PartitionSpec, Query, SessionValue, Statement, StatementClass, TableName, TableReference,
 };
 
 #[cfg(test)]
+#[allow(clippy::too_many_lines, reason = "tables of cases")]
 mod tests;

@@ -204,7 +204,8 @@ impl Cursor {
 
     /// `LIKE 'p'` in Hive's pattern language; `bare` also takes `'p'` alone.
     pub(super) fn hive_pattern(&mut self, bare: bool) -> Result<Option<NamePattern>, DialectError> {
-        if !self.accept(&["LIKE"]) && !(bare && matches!(self.peek(), Kind::Single(_) | Kind::Double(_))) {
+        let quoted = bare && matches!(self.peek(), Kind::Single(_) | Kind::Double(_));
+        if !quoted && !self.accept(&["LIKE"]) {
             return Ok(None);
         }
         let location = self.location();

@@ -6,6 +6,7 @@ mod alter;
 mod create;
 mod cursor;
 mod explain;
+mod formats;
 mod lexer;
 mod refused;
 mod session;

@@ -129,7 +129,7 @@ impl AthenaDialect {
             }
             // Words that the parser reads, but Trino does not know, or knows as something else.
             "string" | "text" | "float" | "int2" | "int4" | "int8" | "float4" | "float8" | "number"
-            | "numeric2" | "bytea" | "blob" | "clob" | "datetime" | "bool" | "long" | "struct" | "binary" => {
+            | "bytea" | "blob" | "clob" | "datetime" | "bool" | "long" | "struct" | "binary" => {
                 let hint = match name.as_str() {
                     "string" | "text" | "clob" => "varchar",
                     "float" | "float4" => "real",

@@ -1,13 +1,14 @@
 //! Expressions: every kind the parser can make is named here, so that nothing of another dialect slips through.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, DuplicateTreatment,
-    ExactNumberInfo, Expr, ExtractSyntax, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, Interval, LambdaFunction, LambdaSyntax, ListAggOnOverflow, ObjectNamePart,
-    OneOrManyWithParens, Spanned, Subscript, UnaryOperator, Value, WindowFrameBound, WindowSpec, WindowType,
+    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, DuplicateTreatment, Expr,
+    ExtractSyntax, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    LambdaFunction, LambdaSyntax, ListAggOnOverflow, ObjectNamePart, OneOrManyWithParens, Spanned, Subscript,
+    UnaryOperator, Value, WindowFrameBound, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use super::literal::{binary_operator, interval_literal, literal, refused, typed_literal};
 use super::rewrite::{Outcome, Rewriter, lower, not_supported, syntax};
 use crate::ddl::shown;
 
@@ -43,6 +44,7 @@ impl Rewriter<'_> {
             }
             Expr::Value(value) => literal(&mut value.value, value.span),
             Expr::TypedString(typed) => typed_literal(&typed.data_type, typed.value.span),
+            Expr::Interval(interval) => interval_literal(interval),
             Expr::BinaryOp {
                 op: BinaryOperator::And | BinaryOperator::Or,
                 ..
@@ -56,9 +58,50 @@ impl Rewriter<'_> {
                 op: UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::Not,
                 expr,
             }
-            | Expr::Nested(expr)
-            | Expr::IsNull(expr)
-            | Expr::IsNotNull(expr) => self.expr(expr),
+            | Expr::Nested(expr) => self.expr(expr),
+            Expr::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => {
+                self.exprs(operand.as_deref_mut())?;
+                for when in conditions {
+                    self.exprs([&mut when.condition, &mut when.result])?;
+                }
+                self.exprs(else_result.as_deref_mut())
+            }
+            Expr::Cast {
+                kind: CastKind::Cast | CastKind::TryCast,
+                expr,
+                array: false,
+                format: None,
+                data_type: _,
+            } => self.expr(expr),
+            Expr::Subquery(subquery) => self.query(subquery),
+            Expr::Lambda(lambda) => self.lambda(lambda),
+            Expr::Function(function) => self.function(function),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                self.expr(root)?;
+                access_chain.iter_mut().try_for_each(|access| self.access(access))
+            }
+            Expr::Array(array) if array.named => {
+                array.elem.iter_mut().try_for_each(|item| self.list_item(item))
+            }
+            Expr::Extract { .. }
+            | Expr::Ceil { .. }
+            | Expr::Floor { .. }
+            | Expr::Position { .. }
+            | Expr::Substring { .. }
+            | Expr::Trim { .. } => self.call_with_words(expr),
+            other => self.predicate(other),
+        }
+    }
+
+    /// IS, BETWEEN, LIKE, IN, EXISTS, ANY and ALL; anything else is not Trino's.
+    fn predicate(&mut self, expr: &mut Expr) -> Outcome {
+        match expr {
+            Expr::IsNull(expr) | Expr::IsNotNull(expr) => self.expr(expr),
             Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
                 self.exprs([&mut **left, &mut **right])
             }
@@ -99,7 +142,7 @@ impl Rewriter<'_> {
                 self.expr(expr)?;
                 self.query(subquery)
             }
-            Expr::Exists { subquery, negated: _ } | Expr::Subquery(subquery) => self.query(subquery),
+            Expr::Exists { subquery, negated: _ } => self.query(subquery),
             Expr::AnyOp {
                 left,
                 compare_op,
@@ -118,41 +161,19 @@ impl Rewriter<'_> {
                 }
                 self.exprs([&mut **left, &mut **right])
             }
-            Expr::Case {
-                operand,
-                conditions,
-                else_result,
-                ..
-            } => {
-                self.exprs(operand.as_deref_mut())?;
-                for when in conditions {
-                    self.exprs([&mut when.condition, &mut when.result])?;
-                }
-                self.exprs(else_result.as_deref_mut())
-            }
-            Expr::Cast {
-                kind: CastKind::Cast | CastKind::TryCast,
-                expr,
-                array: false,
-                format: None,
-                data_type: _,
-            } => self.expr(expr),
-            Expr::Function(function) => self.function(function),
-            Expr::Lambda(lambda) => self.lambda(lambda),
-            Expr::CompoundFieldAccess { root, access_chain } => {
-                self.expr(root)?;
-                access_chain.iter_mut().try_for_each(|access| self.access(access))
-            }
-            Expr::Array(array) if array.named => {
-                array.elem.iter_mut().try_for_each(|item| self.list_item(item))
-            }
-            Expr::Interval(interval) => interval_literal(interval),
+            other => Err(refused(other)),
+        }
+    }
+
+    /// Calls whose arguments are set apart by words: `EXTRACT(DAY FROM x)`.
+    fn call_with_words(&mut self, expr: &mut Expr) -> Outcome {
+        match expr {
             Expr::Extract {
                 syntax: ExtractSyntax::From,
                 expr,
                 field: _,
-            } => self.expr(expr),
-            Expr::Ceil {
+            }
+            | Expr::Ceil {
                 expr,
                 field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime),
             }
@@ -354,165 +375,5 @@ fn balanced(op: &BinaryOperator, mut operands: Vec<Expr>) -> Expr {
         left: Box::new(balanced(op, operands)),
         op: op.clone(),
         right: Box::new(balanced(op, right)),
-    }
-}
-
-fn literal(value: &mut Value, span: Span) -> Outcome {
-    match value {
-        Value::Number(_, false)
-        | Value::SingleQuotedString(_)
-        | Value::Boolean(_)
-        | Value::Null
-        | Value::Placeholder(_) => Ok(()),
-        Value::UnicodeStringLiteral(text) => {
-            *value = Value::SingleQuotedString(std::mem::take(text));
-            Ok(())
-        }
-        Value::HexStringLiteral(digits) => {
-            digits.retain(|c| !c.is_ascii_whitespace());
-            if digits.len() % 2 == 0 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return Ok(());
-            }
-            Err(syntax(
-                "a binary literal has an even number of hexadecimal digits",
-                span,
-            ))
-        }
-        other => Err(syntax(
-            format!("mismatched input {}", shown(&other.to_string())),
-            span,
-        )),
-    }
-}
-
-/// `DATE '...'` and the like. What may be inside the quotes is checked with the types.
-fn typed_literal(data_type: &DataType, span: Span) -> Outcome {
-    match data_type {
-        DataType::Date
-        | DataType::Timestamp(..)
-        | DataType::Time(..)
-        | DataType::Boolean
-        | DataType::TinyInt(None)
-        | DataType::SmallInt(None)
-        | DataType::Int(None)
-        | DataType::Integer(None)
-        | DataType::BigInt(None)
-        | DataType::Real
-        | DataType::Double(ExactNumberInfo::None)
-        | DataType::DoublePrecision
-        | DataType::Varchar(None)
-        | DataType::JSON
-        | DataType::Decimal(_) => Ok(()),
-        other => Err(syntax(
-            format!("Unknown type: {}", shown(&other.to_string().to_lowercase())),
-            span,
-        )),
-    }
-}
-
-fn binary_operator(op: &BinaryOperator, span: Span) -> Outcome {
-    use BinaryOperator as Op;
-    match op {
-        Op::Plus
-        | Op::Minus
-        | Op::Multiply
-        | Op::Divide
-        | Op::Modulo
-        | Op::StringConcat
-        | Op::Gt
-        | Op::Lt
-        | Op::GtEq
-        | Op::LtEq
-        | Op::Eq
-        | Op::NotEq => Ok(()),
-        other => Err(syntax(format!("mismatched input '{other}'"), span)),
-    }
-}
-
-/// `INTERVAL '2' DAY`: digits in quotes and one of six units.
-fn interval_literal(interval: &mut Interval) -> Outcome {
-    let span = interval.value.span();
-    let Expr::Value(value) = interval.value.as_ref() else {
-        return Err(syntax("an interval's value stands in quotes", span));
-    };
-    let Value::SingleQuotedString(text) = &value.value else {
-        return Err(syntax("an interval's value stands in quotes", span));
-    };
-    if interval.last_field.is_some() {
-        return Err(not_supported(
-            "an interval over several units (such as YEAR TO MONTH)",
-            span,
-        ));
-    }
-    if interval.leading_precision.is_some() || interval.fractional_seconds_precision.is_some() {
-        return Err(syntax("an interval's unit has no precision", span));
-    }
-    let seconds = match &interval.leading_field {
-        Some(DateTimeField::Second) => true,
-        Some(
-            DateTimeField::Year
-            | DateTimeField::Month
-            | DateTimeField::Day
-            | DateTimeField::Hour
-            | DateTimeField::Minute,
-        ) => false,
-        _ => {
-            return Err(syntax(
-                "an interval's unit is YEAR, MONTH, DAY, HOUR, MINUTE or SECOND",
-                span,
-            ));
-        }
-    };
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    let dot = digits.contains('.');
-    if whole.is_empty()
-        || whole.len() > 9
-        || !number(whole)
-        || !number(fraction)
-        || (dot && (!seconds || fraction.len() > 3))
-    {
-        return Err(syntax(format!("Invalid interval value: '{}'", shown(text)), span));
-    }
-    Ok(())
-}
-
-/// The sentence for an expression that Trino has not, or that is not built here.
-fn refused(expr: &Expr) -> crate::DialectError {
-    let span = expr.span();
-    let (word, hint) = match expr {
-        Expr::AtTimeZone { .. } => return not_supported("AT TIME ZONE", span),
-        Expr::Tuple(_) => {
-            return not_supported("a row value in brackets", span)
-                .with_hint("Compare the columns one by one.");
-        }
-        Expr::IsNormalized { .. } => return not_supported("IS NORMALIZED", span),
-        Expr::ILike { .. } => ("ILIKE", "Write lower(value) LIKE pattern."),
-        Expr::SimilarTo { .. } => ("SIMILAR TO", "Write regexp_like(text, pattern)."),
-        Expr::RLike { .. } => ("RLIKE", "Write regexp_like(text, pattern)."),
-        Expr::Like { .. } => ("ANY after LIKE", "Write one LIKE per pattern."),
-        Expr::IsTrue(_) | Expr::IsNotTrue(_) => ("IS TRUE", "Write coalesce(condition, false)."),
-        Expr::IsFalse(_) | Expr::IsNotFalse(_) => ("IS FALSE", "Write NOT coalesce(condition, true)."),
-        Expr::IsUnknown(_) | Expr::IsNotUnknown(_) => ("IS UNKNOWN", "Write IS NULL."),
-        Expr::Cast { .. } => ("::", "Write CAST(value AS type)."),
-        Expr::Convert { .. } => ("CONVERT", "Write CAST(value AS type)."),
-        Expr::Collate { .. } => ("COLLATE", ""),
-        Expr::Overlay { .. } => ("OVERLAY", ""),
-        Expr::Ceil { .. } => ("CEIL with a second argument", ""),
-        Expr::Floor { .. } => ("FLOOR with a second argument", ""),
-        Expr::Extract { .. } => ("EXTRACT with a comma", "Write EXTRACT(field FROM value)."),
-        Expr::Array(_) => ("[", "Write ARRAY[...]."),
-        Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
-            ("GROUPING SETS, CUBE or ROLLUP", "They stand in GROUP BY.")
-        }
-        Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => ("*", ""),
-        _ => return syntax(format!("mismatched input '{}'", shown(&expr.to_string())), span),
-    };
-    let error = syntax(format!("mismatched input '{word}'"), span);
-    if hint.is_empty() {
-        error
-    } else {
-        error.with_hint(hint)
     }
 }

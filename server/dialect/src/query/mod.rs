@@ -5,8 +5,10 @@
 mod dialect;
 mod expression;
 mod fingerprint;
+mod literal;
 mod relation;
 mod rewrite;
+mod select;
 mod tokens;
 mod unnest;
 

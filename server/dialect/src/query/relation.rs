@@ -87,7 +87,7 @@ impl Rewriter<'_> {
         };
         match constraint {
             JoinConstraint::On(condition) => self.expr(condition),
-            JoinConstraint::Using(columns) => columns.iter_mut().try_for_each(|column| lower_name(column)),
+            JoinConstraint::Using(columns) => columns.iter_mut().try_for_each(lower_name),
             JoinConstraint::Natural => Ok(()),
             JoinConstraint::None => {
                 Err(syntax("expected ON or USING after the joined table", span)
@@ -104,39 +104,7 @@ impl Rewriter<'_> {
         let span = relation.span();
         match relation {
             TableFactor::Table { args: Some(_), .. } => self.table_function(relation),
-            TableFactor::Table {
-                name,
-                alias,
-                args: None,
-                with_hints,
-                version,
-                with_ordinality,
-                partitions,
-                json_path,
-                sample,
-                index_hints,
-            } => {
-                if sample.is_some() {
-                    return Err(not_supported("TABLESAMPLE", span));
-                }
-                if version.is_some() {
-                    return Err(not_supported(
-                        "reading an older version of a table (FOR ... AS OF)",
-                        span,
-                    ));
-                }
-                if *with_ordinality
-                    || !with_hints.is_empty()
-                    || !partitions.is_empty()
-                    || !index_hints.is_empty()
-                    || json_path.is_some()
-                {
-                    return Err(syntax("mismatched input after the table's name", span));
-                }
-                lower_name(name)?;
-                alias.as_mut().map(lower_alias).transpose()?;
-                self.used(reference(name)?)
-            }
+            TableFactor::Table { .. } => self.table(relation),
             TableFactor::Derived {
                 subquery,
                 alias,
@@ -193,6 +161,45 @@ impl Rewriter<'_> {
             | TableFactor::XmlTable { .. }
             | TableFactor::SemanticView { .. } => Err(syntax("mismatched input in FROM", span)),
         }
+    }
+
+    fn table(&mut self, relation: &mut TableFactor) -> Outcome {
+        let span = relation.span();
+        let TableFactor::Table {
+            name,
+            alias,
+            args: None,
+            with_hints,
+            version,
+            with_ordinality,
+            partitions,
+            json_path,
+            sample,
+            index_hints,
+        } = relation
+        else {
+            return Err(syntax("expected a table name", span));
+        };
+        if sample.is_some() {
+            return Err(not_supported("TABLESAMPLE", span));
+        }
+        if version.is_some() {
+            return Err(not_supported(
+                "reading an older version of a table (FOR ... AS OF)",
+                span,
+            ));
+        }
+        if *with_ordinality
+            || !with_hints.is_empty()
+            || !partitions.is_empty()
+            || !index_hints.is_empty()
+            || json_path.is_some()
+        {
+            return Err(syntax("mismatched input after the table's name", span));
+        }
+        lower_name(name)?;
+        alias.as_mut().map(lower_alias).transpose()?;
+        self.used(reference(name)?)
     }
 
     /// `UNNEST(...)` takes its own form; there is no other table function.

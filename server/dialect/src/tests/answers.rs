@@ -7,11 +7,14 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type};
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::prelude::SessionContext;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as PlannerStatement;
 
 use super::query;
+use crate::functions::{expr_planners, function_set};
 use crate::relation_planners;
+use crate::semantics::{apply, prepare, session_settings, type_planner};
 
 /// `t`: four rows, with lists, a list of rows and a map; the third has empty ones, the fourth NULLs.
 fn context() -> SessionContext {
@@ -55,9 +58,19 @@ fn context() -> SessionContext {
     ));
     let batch = RecordBatch::try_from_iter([("id", ids), ("xs", xs), ("ys", ys), ("rows", rows), ("m", map)])
         .unwrap();
+    let mut config = SessionConfig::new();
+    for (key, value) in session_settings() {
+        config.options_mut().set(key, value).unwrap();
+    }
+    let functions = function_set();
     let state = SessionStateBuilder::new()
-        .with_default_features()
+        .with_config(config)
+        .with_scalar_functions(functions.scalar)
+        .with_aggregate_functions(functions.aggregate)
+        .with_window_functions(functions.window)
+        .with_expr_planners(expr_planners())
         .with_relation_planners(relation_planners())
+        .with_type_planner(type_planner())
         .build();
     let context = SessionContext::new_with_state(state);
     context.register_batch("t", batch.clone()).unwrap();
@@ -67,13 +80,21 @@ fn context() -> SessionContext {
     context
 }
 
-async fn answer(text: &str) -> Result<String, String> {
-    let context = context();
+/// The plan as the engine makes it, before the optimizer.
+async fn plan(context: &SessionContext, text: &str) -> Result<LogicalPlan, String> {
+    let mut statement = query(text).statement;
+    prepare(&mut statement).map_err(|fault| fault.to_string())?;
     let plan = context
         .state()
-        .statement_to_plan(PlannerStatement::Statement(query(text).statement))
+        .statement_to_plan(PlannerStatement::Statement(statement))
         .await
         .map_err(|error| error.to_string())?;
+    apply(plan).map_err(|fault| fault.to_string())
+}
+
+async fn answer(text: &str) -> Result<String, String> {
+    let context = context();
+    let plan = plan(&context, text).await?;
     let batches = context
         .execute_logical_plan(plan)
         .await
@@ -222,4 +243,46 @@ async fn rewritten_clauses_answer_as_trino() {
             Err(error) => panic!("{text}\n  {error}"),
         }
     }
+}
+
+#[test]
+fn what_passes_the_guard_can_be_planned_and_optimized() {
+    let statements = vec![
+        format!("SELECT 1{} AS a", " + 1".repeat(400)),
+        format!("SELECT 'a'{} AS a", " || 'a'".repeat(400)),
+        format!("SELECT id FROM t WHERE id = 1{}", " OR id + 1 = 3".repeat(900)),
+        format!("SELECT id FROM t WHERE id = 1{}", " AND id < 3".repeat(900)),
+        format!("SELECT {}id{} AS a FROM t", "(".repeat(400), ")".repeat(400)),
+        format!("SELECT {}id{} AS a FROM t", "abs(".repeat(90), ")".repeat(90)),
+        format!("SELECT 1 AS a{}", " UNION ALL SELECT 1".repeat(400)),
+        format!(
+            "SELECT * FROM {}t{}",
+            "(SELECT * FROM ".repeat(45),
+            ")".repeat(45)
+        ),
+        format!(
+            "SELECT {}id{} AS a FROM t",
+            "CASE WHEN id = 1 THEN 2 ELSE ".repeat(300),
+            " END".repeat(300)
+        ),
+    ];
+    // As the engine plans: on a large stack.
+    std::thread::Builder::new()
+        .stack_size(16 << 20)
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let context = context();
+                for text in statements {
+                    let plan = plan(&context, &text).await.unwrap();
+                    context.state().optimize(&plan).unwrap();
+                }
+            });
+        })
+        .unwrap()
+        .join()
+        .unwrap();
 }

@@ -269,7 +269,7 @@ fn long_but_flat_statements_are_read() {
         ),
         (
             "calls",
-            format!("SELECT {}1{} AS a", "abs(".repeat(400), ")".repeat(400)),
+            format!("SELECT {}1{} AS a", "abs(".repeat(90), ")".repeat(90)),
         ),
         (
             "cases",
