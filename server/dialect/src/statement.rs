@@ -64,8 +64,9 @@ impl Statement {
 /// A query, rewritten into what the planner answers as Athena would.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// Goes into `datafusion::sql::parser::Statement::Statement` and then `SessionState::statement_to_plan`.
-    /// Placeholders are `$1..$n`, identifiers are lower case and quoted.
+    /// Goes through [`crate::semantics::prepare`], then into `datafusion::sql::parser::Statement::Statement` and
+    /// `SessionState::statement_to_plan` of a session that has [`crate::relation_planners`].
+    /// Placeholders are `$1..$n`, names are lower case.
     pub statement: Box<ast::Statement>,
     /// Number of placeholders; values are bound by position.
     pub parameters: usize,

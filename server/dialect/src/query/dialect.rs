@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 
+use crate::ddl::shown;
+
 /// Types inside each other; deeper ones are no real table's.
 const MAX_TYPE_DEPTH: usize = 64;
 
@@ -85,7 +87,7 @@ impl AthenaDialect {
         let name = match &parser.peek_token_ref().token {
             Token::Word(Word { value, .. }) => value.to_lowercase(),
             other => {
-                let message = format!("mismatched input {other}, expecting a type");
+                let message = format!("mismatched input {}, expecting a type", shown(&other.to_string()));
                 return self.wrong_type(parser, message);
             }
         };

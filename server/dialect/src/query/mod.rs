@@ -88,9 +88,23 @@ fn parse_error(error: &ParserError, dialect: &AthenaDialect, limits: &GuardLimit
         },
         (None, ParserError::ParserError(text) | ParserError::TokenizerError(text)) => {
             let (message, location) = split_place(text);
-            DialectError::syntax(message, location)
+            DialectError::syntax(readable(&message), location)
         }
     }
+}
+
+/// The parser repeats whole tokens: a long literal, or one with control characters, must not reach a message.
+fn readable(message: &str) -> String {
+    const MAX_CHARS: usize = 200;
+    let mut readable: String = message
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_CHARS)
+        .collect();
+    if message.chars().count() > MAX_CHARS {
+        readable.push_str("...");
+    }
+    readable
 }
 
 /// sqlparser appends ` at Line: 1, Column: 8` to its sentences.

@@ -348,4 +348,16 @@ fn places_in_an_explained_query_are_those_of_the_text() {
 fn a_message_never_repeats_control_characters_or_long_text() {
     let told = refusal(&format!("DROP TABLE \u{1b}[2J{}", "x".repeat(5_000)));
     assert!(told.len() < 400 && !told.contains('\u{1b}'), "{told}");
+    let long = "x\u{1b}".repeat(5_000);
+    for text in [
+        format!("SELECT 1 + FROM t WHERE '{long}' '{long}'"),
+        format!("SELECT CAST(1 AS '{long}')"),
+        format!("SELECT DATE a '{long}'"),
+        format!("SELECT \"{long}\".f(1)"),
+        format!("SELECT * FROM t JOIN u USING ('{long}')"),
+        format!("SELECT * FROM \"{long}\"(1)"),
+    ] {
+        let told = refusal(&text);
+        assert!(told.len() < 600 && !told.contains('\u{1b}'), "{told}");
+    }
 }
