@@ -34,7 +34,12 @@ impl Admission {
     /// `max_running` slots; at most `max_queued` wait.
     pub(crate) fn new(max_running: usize, max_queued: usize) -> Self {
         let max_running = max_running.max(1);
-        Self { slots: Arc::new(Semaphore::new(max_running)), max_running, max_queued, queued: AtomicUsize::new(0) }
+        Self {
+            slots: Arc::new(Semaphore::new(max_running)),
+            max_running,
+            max_queued,
+            queued: AtomicUsize::new(0),
+        }
     }
 
     /// Waits for a slot, first come first served; refused at once when the queue is full. Cancel safe.
@@ -48,7 +53,10 @@ impl Admission {
             drop(queued);
             return Err(Fault::new(
                 Code::QueryQueueFull,
-                format!("{} queries run and {} wait, which is the limit", self.max_running, self.max_queued),
+                format!(
+                    "{} queries run and {} wait, which is the limit",
+                    self.max_running, self.max_queued
+                ),
             )
             .with_hint("Try again shortly.")
             .with_retry(Retry::Later(Some(Duration::from_secs(1)))));

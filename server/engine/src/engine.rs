@@ -72,7 +72,12 @@ pub struct EngineBuilder {
 
 impl EngineBuilder {
     /// The parts without which there is no engine; everything else has a default.
-    pub fn new(runtimes: Runtimes, stores: Arc<Stores>, ledger: Arc<Ledger>, clock: fn() -> DateTime<Utc>) -> Self {
+    pub fn new(
+        runtimes: Runtimes,
+        stores: Arc<Stores>,
+        ledger: Arc<Ledger>,
+        clock: fn() -> DateTime<Utc>,
+    ) -> Self {
         Self {
             config: EngineConfig::default(),
             scan_config: ScanConfig::default(),
@@ -152,10 +157,16 @@ impl EngineBuilder {
         let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(config.memory_bytes));
         let base_runtime = base_runtime(&config, Arc::clone(&memory))?;
         let base_state = base_state(&base_runtime, threads);
-        let caches = self.caches.unwrap_or_else(|| Arc::new(ScanCaches::new(&self.scan_config, None)));
+        let caches = self
+            .caches
+            .unwrap_or_else(|| Arc::new(ScanCaches::new(&self.scan_config, None)));
         Ok(Engine {
             shared: Arc::new(Shared {
-                resolver: Arc::new(Resolver::new(self.catalogs, self.authorizer, Arc::clone(&self.ledger))),
+                resolver: Arc::new(Resolver::new(
+                    self.catalogs,
+                    self.authorizer,
+                    Arc::clone(&self.ledger),
+                )),
                 admission: Admission::new(config.max_running, config.max_queued),
                 accounting: Arc::new(Accounting {
                     ledger: self.ledger,
@@ -197,7 +208,9 @@ fn base_runtime(config: &EngineConfig, memory: Arc<dyn MemoryPool>) -> Result<Ar
     RuntimeEnvBuilder::new()
         .with_memory_pool(memory)
         .with_disk_manager_builder(
-            DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(config.spill_bytes.max(1)),
+            DiskManagerBuilder::default()
+                .with_mode(mode)
+                .with_max_temp_directory_size(config.spill_bytes.max(1)),
         )
         .with_object_store_registry(registry)
         .build_arc()
@@ -239,7 +252,11 @@ fn base_state(runtime: &Arc<RuntimeEnv>, threads: usize) -> SessionState {
 
 impl Shared {
     /// A session for one query: its own catalogs, meter, memory and clock; everything else shared.
-    pub(crate) fn session_state(&self, context: &Arc<QueryContext>, account: Option<&QueryAccount>) -> SessionState {
+    pub(crate) fn session_state(
+        &self,
+        context: &Arc<QueryContext>,
+        account: Option<&QueryAccount>,
+    ) -> SessionState {
         let settings = &context.settings;
         let mut config = self
             .base_state
@@ -251,7 +268,9 @@ impl Shared {
             config = config.with_extension(Arc::clone(&account.scan));
             runtime = runtime.with_memory_pool(Arc::clone(&account.memory) as Arc<dyn MemoryPool>);
         }
-        let runtime = runtime.build_arc().unwrap_or_else(|_infallible| Arc::clone(&self.base_runtime));
+        let runtime = runtime
+            .build_arc()
+            .unwrap_or_else(|_infallible| Arc::clone(&self.base_runtime));
         SessionStateBuilder::new_from_existing(self.base_state.clone())
             .with_session_id(context.id.clone())
             .with_config(config)
@@ -268,7 +287,10 @@ impl Shared {
         let name = &context.settings.workgroup;
         let workgroup = self.config.workgroups.iter().find(|w| w.name == *name);
         if workgroup.is_none() && name != DEFAULT_WORKGROUP {
-            return Err(Fault::new(Code::InvalidSessionProperty, format!("workgroup `{name}` does not exist")));
+            return Err(Fault::new(
+                Code::InvalidSessionProperty,
+                format!("workgroup `{name}` does not exist"),
+            ));
         }
         Ok([
             self.config.max_data_scanned_bytes,
@@ -296,11 +318,18 @@ impl Shared {
     }
 
     /// Opens a query's account: meter, budget, stores, ledger row.
-    pub(crate) async fn open_account(&self, context: &Arc<QueryContext>, sql: &str) -> Result<QueryAccount, Fault> {
+    pub(crate) async fn open_account(
+        &self,
+        context: &Arc<QueryContext>,
+        sql: &str,
+    ) -> Result<QueryAccount, Fault> {
         let cap = self.cap(context)?;
         let meter = self.root_meter.child(&context.id);
         let scan = self.scan_context(context, &meter, cap);
-        let memory = Arc::new(QueryMemoryPool::new(Arc::clone(&self.memory), self.config.query_memory_bytes));
+        let memory = Arc::new(QueryMemoryPool::new(
+            Arc::clone(&self.memory),
+            self.config.query_memory_bytes,
+        ));
         let mut receipt = Receipt::new(&context.id, StatementType::Utility, context.now);
         receipt.state = QueryState::Running;
         receipt.workgroup.clone_from(&context.settings.workgroup);
@@ -335,7 +364,9 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<Submitted, QueryFailure> {
         let sql = prepared.sql.clone();
-        self.shared.submit(context, &sql, Some(prepared.clone()), Some(parameters)).await
+        self.shared
+            .submit(context, &sql, Some(prepared.clone()), Some(parameters))
+            .await
     }
 
     /// A table for another DataFusion session: its scans count on an account of their own below the process meter.
@@ -346,7 +377,17 @@ impl Engine {
         database: &str,
         table: &str,
     ) -> Result<Arc<dyn datafusion::catalog::TableProvider>, Fault> {
-        let row = self.shared.resolver.table_row(&context, crate::authorizer::Action::Read, catalog, database, table).await?;
+        let row = self
+            .shared
+            .resolver
+            .table_row(
+                &context,
+                crate::authorizer::Action::Read,
+                catalog,
+                database,
+                table,
+            )
+            .await?;
         let store = Arc::clone(self.shared.resolver.catalog(catalog)?);
         let meter = self.shared.root_meter.child(&context.id);
         let scan = self.shared.scan_context(&context, &meter, None);

@@ -13,13 +13,26 @@ pub(crate) fn fault_from(error: DataFusionError) -> Fault {
     if let Some(fault) = owlake_dialect::semantics::fault_from_datafusion(&error) {
         return fault;
     }
-    if let DataFusionError::External(_) | DataFusionError::ParquetError(_) | DataFusionError::ArrowError(..) = error.find_root() {
-        return Fault::new(Code::HiveBadData, format!("a file cannot be read: {}", first_line(&error.find_root().to_string())))
-            .with_source(error);
+    if let DataFusionError::External(_) | DataFusionError::ParquetError(_) | DataFusionError::ArrowError(..) =
+        error.find_root()
+    {
+        return Fault::new(
+            Code::HiveBadData,
+            format!(
+                "a file cannot be read: {}",
+                first_line(&error.find_root().to_string())
+            ),
+        )
+        .with_source(error);
     }
     Fault::new(Code::GenericInternalError, "internal error").with_source(error)
 }
 
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(300).collect()
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(300)
+        .collect()
 }

@@ -20,7 +20,9 @@ pub mod wire;
 
 pub use authorizer::{Action, AllowAll, Authorizer, Resource};
 pub use config::{EngineConfig, WorkgroupConfig};
-pub use context::{DEFAULT_CATALOG, DEFAULT_DATABASE, DEFAULT_WORKGROUP, Principal, QueryContext, SessionSettings};
+pub use context::{
+    DEFAULT_CATALOG, DEFAULT_DATABASE, DEFAULT_WORKGROUP, Principal, QueryContext, SessionSettings,
+};
 pub use engine::{Engine, EngineBuilder};
 pub use memory::QueryMemoryPool;
 pub use query::{NoObserver, Prepared, QueryFailure, QueryObserver, RunningQuery, StatementKind, Submitted};

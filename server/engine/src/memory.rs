@@ -19,7 +19,12 @@ pub struct QueryMemoryPool {
 impl QueryMemoryPool {
     /// A pool of at most `limit_bytes` that takes from `shared`.
     pub fn new(shared: Arc<dyn MemoryPool>, limit_bytes: usize) -> Self {
-        Self { shared, limit_bytes, reserved: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+        Self {
+            shared,
+            limit_bytes,
+            reserved: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+        }
     }
 
     /// Highest reservation so far.
@@ -35,7 +40,12 @@ impl QueryMemoryPool {
 
 impl fmt::Display for QueryMemoryPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "query(limit: {}, reserved: {})", self.limit_bytes, self.reserved.load(Ordering::Relaxed))
+        write!(
+            f,
+            "query(limit: {}, reserved: {})",
+            self.limit_bytes,
+            self.reserved.load(Ordering::Relaxed)
+        )
     }
 }
 

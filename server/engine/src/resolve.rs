@@ -35,7 +35,11 @@ impl Resolver {
         authorizer: Arc<dyn Authorizer>,
         ledger: Arc<Ledger>,
     ) -> Self {
-        Self { catalogs, authorizer, ledger }
+        Self {
+            catalogs,
+            authorizer,
+            ledger,
+        }
     }
 
     /// Names of all catalogs, sorted.
@@ -52,7 +56,12 @@ impl Resolver {
     }
 
     /// Asks the authorizer.
-    pub fn authorize(&self, context: &QueryContext, action: Action, resource: Resource<'_>) -> Result<(), Fault> {
+    pub fn authorize(
+        &self,
+        context: &QueryContext,
+        action: Action,
+        resource: Resource<'_>,
+    ) -> Result<(), Fault> {
         self.authorizer.check(&context.principal, action, resource)
     }
 
@@ -65,15 +74,29 @@ impl Resolver {
         database: &str,
         table: &str,
     ) -> Result<Arc<Table>, Fault> {
-        self.authorize(context, action, Resource { catalog, database, table: Some(table) })?;
+        self.authorize(
+            context,
+            action,
+            Resource {
+                catalog,
+                database,
+                table: Some(table),
+            },
+        )?;
         let store = self.catalog(catalog)?;
         if let Some(row) = store.table(database, table).await? {
             return Ok(row);
         }
         if store.database(database).await?.is_none() {
-            return Err(Fault::new(Code::SchemaNotFound, format!("database `{database}` does not exist")));
+            return Err(Fault::new(
+                Code::SchemaNotFound,
+                format!("database `{database}` does not exist"),
+            ));
         }
-        let fault = Fault::new(Code::TableNotFound, format!("table `{database}.{table}` does not exist"));
+        let fault = Fault::new(
+            Code::TableNotFound,
+            format!("table `{database}.{table}` does not exist"),
+        );
         let names = store.table_names(database).await?;
         Err(match nearest(table, &names) {
             Some(name) => fault.with_hint(format!("Did you mean `{name}`?")),
@@ -92,16 +115,26 @@ impl Resolver {
         let store = self.catalog(catalog)?;
         match database {
             SYSTEM_SCHEMA => return system_tables::system_table(&self.ledger, context, table).await,
-            INFORMATION_SCHEMA => return system_tables::information_schema(self, context, catalog, table).await,
+            INFORMATION_SCHEMA => {
+                return system_tables::information_schema(self, context, catalog, table).await;
+            }
             _ => {}
         }
         if table.contains('$') {
-            return Err(Fault::new(Code::NotSupported, format!("metadata table `{table}` is not supported yet"))
-                .with_hint("SHOW PARTITIONS lists registered partitions."));
+            return Err(Fault::new(
+                Code::NotSupported,
+                format!("metadata table `{table}` is not supported yet"),
+            )
+            .with_hint("SHOW PARTITIONS lists registered partitions."));
         }
-        let row = self.table_row(context, Action::Read, catalog, database, table).await?;
+        let row = self
+            .table_row(context, Action::Read, catalog, database, table)
+            .await?;
         if row.table_type.as_deref() == Some("VIRTUAL_VIEW") {
-            return Err(Fault::new(Code::NotSupported, format!("`{database}.{table}` is a view; views are not supported yet")));
+            return Err(Fault::new(
+                Code::NotSupported,
+                format!("`{database}.{table}` is a view; views are not supported yet"),
+            ));
         }
         Ok(Arc::new(GlueTable::try_new(catalog, row, Arc::clone(store))?))
     }
@@ -111,7 +144,12 @@ impl Resolver {
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
     known
         .iter()
-        .map(|k| (datafusion::common::utils::datafusion_strsim::levenshtein(name, k), k))
+        .map(|k| {
+            (
+                datafusion::common::utils::datafusion_strsim::levenshtein(name, k),
+                k,
+            )
+        })
         .filter(|(distance, _)| *distance <= 2)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, k)| k)
@@ -125,7 +163,11 @@ pub(crate) struct QueryCatalogs {
 }
 
 impl CatalogProviderList for QueryCatalogs {
-    fn register_catalog(&self, _name: String, _catalog: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+    fn register_catalog(
+        &self,
+        _name: String,
+        _catalog: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
         None
     }
 

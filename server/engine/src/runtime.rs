@@ -3,8 +3,6 @@
 //! Three pools: I/O belongs to the caller's tokio runtime; `owlake-plan` threads have large stacks and
 //! may be left behind by a plan that misses its deadline; `owlake-cpu` threads decode and compute.
 
-#![expect(clippy::disallowed_methods, reason = "this is the door that the rule points to")]
-
 use std::future::Future;
 use std::sync::Arc;
 
@@ -57,7 +55,13 @@ impl Runtimes {
             .thread_stack_size(CPU_STACK_BYTES)
             .enable_all()
             .build()?;
-        Ok(Self { io, owned: Arc::new(Owned { plan: Some(plan), cpu: Some(cpu) }) })
+        Ok(Self {
+            io,
+            owned: Arc::new(Owned {
+                plan: Some(plan),
+                cpu: Some(cpu),
+            }),
+        })
     }
 
     /// The I/O runtime.
@@ -77,7 +81,10 @@ impl Runtimes {
     }
 
     /// Runs `work` on a compute thread until done or until the returned handle is dropped.
-    pub fn spawn_cpu(&self, work: impl Future<Output = ()> + Send + 'static) -> Result<AbortOnDrop<()>, Fault> {
+    pub fn spawn_cpu(
+        &self,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<AbortOnDrop<()>, Fault> {
         match self.owned.cpu.as_ref().map(|r| r.handle().clone()) {
             Some(handle) => Ok(AbortOnDrop(handle.spawn(work))),
             None => Err(stopped()),

@@ -19,20 +19,41 @@ pub struct SettingInfo {
 
 /// Every session property there is. Engine settings of DataFusion are never among them.
 pub const SETTINGS: &[SettingInfo] = &[
-    SettingInfo { name: "catalog", description: "Catalog of names without a catalog part" },
-    SettingInfo { name: "database", description: "Database of names without a database part (alias: schema)" },
+    SettingInfo {
+        name: "catalog",
+        description: "Catalog of names without a catalog part",
+    },
+    SettingInfo {
+        name: "database",
+        description: "Database of names without a database part (alias: schema)",
+    },
     SettingInfo {
         name: "max_data_scanned_bytes",
         description: "Cap on data_scanned_bytes of each query; may only lower the server's",
     },
-    SettingInfo { name: "query_timeout", description: "Longest life of a query, such as 30s or 5m; may only lower the server's" },
-    SettingInfo { name: "source", description: "What the client calls itself, kept in system.queries" },
-    SettingInfo { name: "tags", description: "Free tags, k=v,k2=v2, kept in system.queries" },
-    SettingInfo { name: "workgroup", description: "Workgroup whose limits apply" },
+    SettingInfo {
+        name: "query_timeout",
+        description: "Longest life of a query, such as 30s or 5m; may only lower the server's",
+    },
+    SettingInfo {
+        name: "source",
+        description: "What the client calls itself, kept in system.queries",
+    },
+    SettingInfo {
+        name: "tags",
+        description: "Free tags, k=v,k2=v2, kept in system.queries",
+    },
+    SettingInfo {
+        name: "workgroup",
+        description: "Workgroup whose limits apply",
+    },
 ];
 
 fn bad(name: &str, reason: impl std::fmt::Display) -> Fault {
-    Fault::new(Code::InvalidSessionProperty, format!("session property \"{name}\" {reason}"))
+    Fault::new(
+        Code::InvalidSessionProperty,
+        format!("session property \"{name}\" {reason}"),
+    )
 }
 
 impl SessionSettings {
@@ -52,7 +73,9 @@ impl SessionSettings {
             "workgroup" => self.workgroup = value.to_owned(),
             "source" => self.source = Some(text(name, value)?),
             "tags" => self.tags = tags(value)?,
-            "max_data_scanned_bytes" | "max_data_scanned" => self.max_data_scanned_bytes = Some(parse_bytes(name, value)?),
+            "max_data_scanned_bytes" | "max_data_scanned" => {
+                self.max_data_scanned_bytes = Some(parse_bytes(name, value)?)
+            }
             "query_timeout" => self.query_timeout = Some(parse_duration(name, value)?),
             _ => return Err(unknown(name)),
         }
@@ -82,9 +105,20 @@ impl SessionSettings {
             "database" | "schema" => self.database.clone(),
             "workgroup" => self.workgroup.clone(),
             "source" => self.source.clone().unwrap_or_default(),
-            "tags" => self.tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","),
-            "max_data_scanned_bytes" => self.max_data_scanned_bytes.map(|b| b.to_string()).unwrap_or_default(),
-            "query_timeout" => self.query_timeout.map(|d| format!("{}s", d.as_secs_f64())).unwrap_or_default(),
+            "tags" => self
+                .tags
+                .iter()
+                .map(|(k, v)| format!("{k}={v}"))
+                .collect::<Vec<_>>()
+                .join(","),
+            "max_data_scanned_bytes" => self
+                .max_data_scanned_bytes
+                .map(|b| b.to_string())
+                .unwrap_or_default(),
+            "query_timeout" => self
+                .query_timeout
+                .map(|d| format!("{}s", d.as_secs_f64()))
+                .unwrap_or_default(),
             _ => return None,
         })
     }
@@ -105,7 +139,9 @@ fn text(name: &str, value: &str) -> Result<String, Fault> {
 fn tags(value: &str) -> Result<BTreeMap<String, String>, Fault> {
     let mut tags = BTreeMap::new();
     for pair in value.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-        let (key, tag) = pair.split_once('=').ok_or_else(|| bad("tags", "is not of the form k=v,k2=v2"))?;
+        let (key, tag) = pair
+            .split_once('=')
+            .ok_or_else(|| bad("tags", "is not of the form k=v,k2=v2"))?;
         tags.insert(text("tags", key.trim())?, text("tags", tag.trim())?);
     }
     if tags.len() > 32 {
@@ -117,7 +153,9 @@ fn tags(value: &str) -> Result<BTreeMap<String, String>, Fault> {
 /// `1000000`, `10MB` (10^6), `10MiB` (2^20).
 fn parse_bytes(name: &str, value: &str) -> Result<u64, Fault> {
     let value = value.trim();
-    let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
+    let digits = value
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(value.len());
     let (number, unit) = value.split_at(digits);
     let unit: u64 = match unit.trim() {
         "" | "B" => 1,
@@ -129,7 +167,9 @@ fn parse_bytes(name: &str, value: &str) -> Result<u64, Fault> {
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
         "TiB" => 1 << 40,
-        _ => return Err(bad(name, format!("`{value}` has an unknown unit")).with_hint("Write 500MB or 2GiB.")),
+        _ => {
+            return Err(bad(name, format!("`{value}` has an unknown unit")).with_hint("Write 500MB or 2GiB."));
+        }
     };
     let malformed = || bad(name, format!("`{value}` is not a size")).with_hint("Write 500MB or 2GiB.");
     if let Ok(whole) = number.parse::<u64>() {
@@ -137,14 +177,20 @@ fn parse_bytes(name: &str, value: &str) -> Result<u64, Fault> {
     }
     let number: f64 = number.parse().map_err(|_not_a_number| malformed())?;
     let bytes = number * unit as f64;
-    if bytes.is_finite() && bytes < 9e18 { Ok(bytes as u64) } else { Err(malformed()) }
+    if bytes.is_finite() && bytes < 9e18 {
+        Ok(bytes as u64)
+    } else {
+        Err(malformed())
+    }
 }
 
 /// `30s`, `5m`, `24h`, `500ms`.
 fn parse_duration(name: &str, value: &str) -> Result<Duration, Fault> {
     let malformed = || bad(name, format!("`{value}` is not a duration")).with_hint("Write 30s, 5m or 24h.");
     let value = value.trim();
-    let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
+    let digits = value
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(value.len());
     let (number, unit) = value.split_at(digits);
     let number: f64 = number.parse().map_err(|_not_a_number| malformed())?;
     let seconds = match unit.trim() {
@@ -173,7 +219,10 @@ mod tests {
             ("tags", "a=1,b=2"),
             ("workgroup", "bi"),
         ];
-        assert_eq!(values.map(|(n, _)| n).to_vec(), SETTINGS.iter().map(|s| s.name).collect::<Vec<_>>());
+        assert_eq!(
+            values.map(|(n, _)| n).to_vec(),
+            SETTINGS.iter().map(|s| s.name).collect::<Vec<_>>()
+        );
         for (name, value) in values {
             let mut settings = SessionSettings::default();
             settings.set_text(name, value).unwrap();
@@ -186,20 +235,35 @@ mod tests {
     #[test]
     fn engine_settings_are_out_of_reach() {
         let mut settings = SessionSettings::default();
-        for name in ["datafusion.execution.batch_size", "datafusion.runtime.temp_directory", "batch_size"] {
-            assert_eq!(settings.set_text(name, "1").unwrap_err().code(), Code::InvalidSessionProperty);
+        for name in [
+            "datafusion.execution.batch_size",
+            "datafusion.runtime.temp_directory",
+            "batch_size",
+        ] {
+            assert_eq!(
+                settings.set_text(name, "1").unwrap_err().code(),
+                Code::InvalidSessionProperty
+            );
         }
     }
 
     #[test]
     fn sizes_are_decimal_or_binary_by_their_unit() {
         let mut settings = SessionSettings::default();
-        for (value, bytes) in [("10MB", 10_000_000), ("1MiB", 1 << 20), ("1.5GB", 1_500_000_000), ("7", 7)] {
+        for (value, bytes) in [
+            ("10MB", 10_000_000),
+            ("1MiB", 1 << 20),
+            ("1.5GB", 1_500_000_000),
+            ("7", 7),
+        ] {
             settings.set_text("max_data_scanned_bytes", value).unwrap();
             assert_eq!(settings.max_data_scanned_bytes, Some(bytes));
         }
         for value in ["x", "10 apples", "-1MB", "99999999999TB"] {
-            assert!(settings.set_text("max_data_scanned_bytes", value).is_err(), "{value}");
+            assert!(
+                settings.set_text("max_data_scanned_bytes", value).is_err(),
+                "{value}"
+            );
         }
     }
 }

@@ -24,6 +24,9 @@ impl ObjectStoreRegistry for ScanOnlyRegistry {
             // Empty, and nobody can put anything into it.
             return Ok(Arc::new(InMemory::new()));
         }
-        Err(DataFusionError::Plan(format!("no object store is registered for {}", url.scheme())))
+        Err(DataFusionError::Plan(format!(
+            "no object store is registered for {}",
+            url.scheme()
+        )))
     }
 }

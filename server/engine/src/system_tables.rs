@@ -23,8 +23,11 @@ pub const SYSTEM_TABLES: &[&str] = &["queries", "settings"];
 pub const INFORMATION_TABLES: &[&str] = &["columns", "schemata", "tables"];
 
 fn not_found(schema: &str, table: &str, known: &[&str]) -> Fault {
-    Fault::new(Code::TableNotFound, format!("table `{schema}.{table}` does not exist"))
-        .with_hint(format!("Known are: {}.", known.join(", ")))
+    Fault::new(
+        Code::TableNotFound,
+        format!("table `{schema}.{table}` does not exist"),
+    )
+    .with_hint(format!("Known are: {}.", known.join(", ")))
 }
 
 fn mem_table(batch: RecordBatch) -> Result<Arc<dyn TableProvider>, Fault> {
@@ -82,13 +85,31 @@ fn query_columns<'a>() -> Vec<Column<'a>> {
         ("query_id", Box::new(|r| text(&r.receipt.query_id))),
         ("query", Box::new(|r| text(&r.query))),
         ("query_hash", Box::new(|r| text(&r.query_hash))),
-        ("statement_type", Box::new(|r| text(r.receipt.statement_type.as_str()))),
+        (
+            "statement_type",
+            Box::new(|r| text(r.receipt.statement_type.as_str())),
+        ),
         ("state", Box::new(|r| text(r.receipt.state.as_str()))),
-        ("error_code", Box::new(|r| Cell::Text(r.receipt.error_code.clone()))),
-        ("error_message", Box::new(|r| Cell::Text(r.receipt.error_message.clone()))),
-        ("submitted_at", Box::new(|r| Cell::Time(Some(r.receipt.submitted_at.timestamp_millis())))),
-        ("started_at", Box::new(|r| Cell::Time(r.started_at.map(|t| t.timestamp_millis())))),
-        ("finished_at", Box::new(|r| Cell::Time(r.finished_at.map(|t| t.timestamp_millis())))),
+        (
+            "error_code",
+            Box::new(|r| Cell::Text(r.receipt.error_code.clone())),
+        ),
+        (
+            "error_message",
+            Box::new(|r| Cell::Text(r.receipt.error_message.clone())),
+        ),
+        (
+            "submitted_at",
+            Box::new(|r| Cell::Time(Some(r.receipt.submitted_at.timestamp_millis()))),
+        ),
+        (
+            "started_at",
+            Box::new(|r| Cell::Time(r.started_at.map(|t| t.timestamp_millis()))),
+        ),
+        (
+            "finished_at",
+            Box::new(|r| Cell::Time(r.finished_at.map(|t| t.timestamp_millis()))),
+        ),
         ("queued_ms", Box::new(|r| millis(r.receipt.queue_time))),
         ("planning_ms", Box::new(|r| millis(r.receipt.planning_time))),
         ("execution_ms", Box::new(|r| millis(r.receipt.execution_time))),
@@ -96,24 +117,42 @@ fn query_columns<'a>() -> Vec<Column<'a>> {
         ("principal", Box::new(|r| text(&r.principal))),
         ("workgroup", Box::new(|r| text(&r.receipt.workgroup))),
         ("source", Box::new(|r| Cell::Text(r.source.clone()))),
-        ("tags", Box::new(|r| Cell::Tags(r.tags.iter().map(|(k, v)| (k.clone(), v.clone())).collect()))),
+        (
+            "tags",
+            Box::new(|r| Cell::Tags(r.tags.iter().map(|(k, v)| (k.clone(), v.clone())).collect())),
+        ),
         ("catalog", Box::new(|r| text(&r.catalog))),
         ("database", Box::new(|r| text(&r.database))),
         ("rows_returned", Box::new(|r| count(r.receipt.rows_returned))),
         ("bytes_returned", Box::new(|r| count(r.receipt.bytes_returned))),
     ];
     for counter in Counter::ALL {
-        columns.push((counter.as_str(), Box::new(|r| count(r.receipt.counters.get(*counter)))));
+        columns.push((
+            counter.as_str(),
+            Box::new(|r| count(r.receipt.counters.get(*counter))),
+        ));
     }
     columns.extend::<Vec<Column<'a>>>(vec![
         ("billed_bytes", Box::new(|r| count(r.receipt.billed_bytes))),
         ("glue_requests", Box::new(|r| count(r.glue_requests))),
         ("cost_usd", Box::new(|r| Cell::Money(r.receipt.cost_usd.pico()))),
-        ("athena_cost_usd", Box::new(|r| Cell::Money(r.receipt.athena_cost_usd.pico()))),
+        (
+            "athena_cost_usd",
+            Box::new(|r| Cell::Money(r.receipt.athena_cost_usd.pico())),
+        ),
         ("price_plan", Box::new(|r| text(&r.receipt.price_plan))),
-        ("timing_dependent", Box::new(|r| Cell::Flag(r.receipt.timing_dependent))),
-        ("max_data_scanned_bytes", Box::new(|r| Cell::Count(r.receipt.max_data_scanned_bytes))),
-        ("peak_memory_bytes", Box::new(|r| count(r.receipt.peak_memory_bytes))),
+        (
+            "timing_dependent",
+            Box::new(|r| Cell::Flag(r.receipt.timing_dependent)),
+        ),
+        (
+            "max_data_scanned_bytes",
+            Box::new(|r| Cell::Count(r.receipt.max_data_scanned_bytes)),
+        ),
+        (
+            "peak_memory_bytes",
+            Box::new(|r| count(r.receipt.peak_memory_bytes)),
+        ),
         ("spilled_bytes", Box::new(|r| count(r.receipt.spilled_bytes))),
         ("trace_id", Box::new(|r| Cell::Text(r.trace_id.clone()))),
         ("server_version", Box::new(|r| text(&r.receipt.server_version))),
@@ -123,13 +162,17 @@ fn query_columns<'a>() -> Vec<Column<'a>> {
 
 fn queries_batch(records: &[QueryRecord]) -> Result<RecordBatch, datafusion::arrow::error::ArrowError> {
     let blank = QueryRecord::new(
-        owlake_metering::Receipt::new("", owlake_metering::StatementType::Dml, chrono::DateTime::UNIX_EPOCH),
+        owlake_metering::Receipt::new(
+            "",
+            owlake_metering::StatementType::Dml,
+            chrono::DateTime::UNIX_EPOCH,
+        ),
         "",
     );
     let mut fields = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (name, value) in query_columns() {
-        let array = cells_to_array(&value(&blank), records.iter().map(|r| value(r)))?;
+        let array = cells_to_array(&value(&blank), records.iter().map(value))?;
         fields.push(Field::new(name, array.data_type().clone(), true));
         arrays.push(array);
     }
@@ -195,11 +238,16 @@ fn cells_to_array(
 fn settings_batch(context: &QueryContext) -> Result<RecordBatch, datafusion::arrow::error::ArrowError> {
     let fresh = crate::context::SessionSettings::default();
     let column = |f: &dyn Fn(&crate::settings::SettingInfo) -> String| -> ArrayRef {
-        Arc::new(datafusion::arrow::array::StringArray::from_iter_values(SETTINGS.iter().map(f)))
+        Arc::new(datafusion::arrow::array::StringArray::from_iter_values(
+            SETTINGS.iter().map(f),
+        ))
     };
     RecordBatch::try_from_iter([
         ("name", column(&|s| s.name.to_owned())),
-        ("value", column(&|s| context.settings.get(s.name).unwrap_or_default())),
+        (
+            "value",
+            column(&|s| context.settings.get(s.name).unwrap_or_default()),
+        ),
         ("default", column(&|s| fresh.get(s.name).unwrap_or_default())),
         ("description", column(&|s| s.description.to_owned())),
     ])
@@ -231,7 +279,11 @@ pub(crate) async fn visible_databases(
     Ok(all
         .iter()
         .filter(|d| {
-            let resource = Resource { catalog, database: &d.name, table: None };
+            let resource = Resource {
+                catalog,
+                database: &d.name,
+                table: None,
+            };
             resolver.authorize(context, Action::Read, resource).is_ok()
         })
         .map(|d| d.name.clone())
@@ -249,7 +301,11 @@ pub(crate) async fn visible_tables(
     Ok(all
         .into_iter()
         .filter(|t| {
-            let resource = Resource { catalog, database, table: Some(&t.name) };
+            let resource = Resource {
+                catalog,
+                database,
+                table: Some(&t.name),
+            };
             resolver.authorize(context, Action::Read, resource).is_ok()
         })
         .collect())
@@ -274,7 +330,11 @@ async fn tables(resolver: &Resolver, context: &QueryContext, catalog: &str) -> R
     let mut builders: [StringBuilder; 4] = Default::default();
     for database in visible_databases(resolver, context, catalog).await? {
         for table in visible_tables(resolver, context, catalog, &database).await? {
-            let kind = if table.table_type.as_deref() == Some("VIRTUAL_VIEW") { "VIEW" } else { "BASE TABLE" };
+            let kind = if table.table_type.as_deref() == Some("VIRTUAL_VIEW") {
+                "VIEW"
+            } else {
+                "BASE TABLE"
+            };
             for (builder, value) in builders.iter_mut().zip([catalog, &database, &table.name, kind]) {
                 builder.append_value(value);
             }
@@ -295,7 +355,11 @@ async fn columns(resolver: &Resolver, context: &QueryContext, catalog: &str) -> 
     let (mut positions, mut comments) = (Int32Builder::new(), StringBuilder::new());
     for database in visible_databases(resolver, context, catalog).await? {
         for table in visible_tables(resolver, context, catalog, &database).await? {
-            let all = table.storage_descriptor.columns.iter().chain(&table.partition_keys);
+            let all = table
+                .storage_descriptor
+                .columns
+                .iter()
+                .chain(&table.partition_keys);
             for (index, column) in all.enumerate() {
                 let data_type = HiveType::parse(&column.data_type)
                     .map_or_else(|_unreadable| column.data_type.clone(), |t| t.trino_name());

@@ -12,8 +12,11 @@ use datafusion::arrow::error::ArrowError;
 
 /// The schema that clients see for an engine schema.
 pub fn wire_schema(schema: &Schema) -> SchemaRef {
-    let fields: Vec<Field> =
-        schema.fields().iter().map(|f| Field::new(f.name(), wire_type(f.data_type()), true)).collect();
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|f| Field::new(f.name(), wire_type(f.data_type()), true))
+        .collect();
     Arc::new(Schema::new(fields))
 }
 
@@ -34,7 +37,10 @@ fn wire_type(data_type: &DataType) -> DataType {
             };
             let pair = pair.iter().enumerate().map(|(i, f)| child(f, i > 0)).collect();
             // The protocol's readers insist on this name and on entries that are not null.
-            DataType::Map(Arc::new(Field::new("entries", DataType::Struct(pair), false)), *sorted)
+            DataType::Map(
+                Arc::new(Field::new("entries", DataType::Struct(pair), false)),
+                *sorted,
+            )
         }
         other => other.clone(),
     }
@@ -53,7 +59,10 @@ pub fn to_wire(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, A
             schema.fields().len()
         )));
     }
-    let options = CastOptions { safe: false, ..Default::default() };
+    let options = CastOptions {
+        safe: false,
+        ..Default::default()
+    };
     let columns = batch
         .columns()
         .iter()
@@ -72,7 +81,11 @@ pub fn to_wire(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, A
 
 /// Bytes of a batch's values, slices counted as what they show.
 pub fn batch_bytes(batch: &RecordBatch) -> u64 {
-    batch.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or(0) as u64).sum()
+    batch
+        .columns()
+        .iter()
+        .map(|c| c.to_data().get_slice_memory_size().unwrap_or(0) as u64)
+        .sum()
 }
 
 #[cfg(test)]
@@ -91,7 +104,10 @@ mod tests {
         let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
         let batch = RecordBatch::try_new(
             Arc::new(schema),
-            vec![Arc::new(StringViewArray::from(vec!["x", "y"])), Arc::clone(&numbers)],
+            vec![
+                Arc::new(StringViewArray::from(vec!["x", "y"])),
+                Arc::clone(&numbers),
+            ],
         )
         .unwrap();
         let sent = to_wire(&batch, &wire).unwrap();

@@ -44,16 +44,16 @@ impl From<BudgetExceeded> for Fault {
     fn from(error: BudgetExceeded) -> Self {
         let what = format!(
             "Bytes scanned limit was exceeded: {} more are needed, limit {}; {} were scanned",
-            decimal_size(error.needed_bytes),
-            decimal_size(error.limit_bytes),
-            decimal_size(error.settled_bytes),
+            decimal_bytes(error.needed_bytes),
+            decimal_bytes(error.limit_bytes),
+            decimal_bytes(error.settled_bytes),
         );
         Self::new(Code::ExceededScanLimit, what).with_source(error)
     }
 }
 
 /// `1.27 GB`: decimal units, two digits cut off (a limit must not look larger than it is), plain below 1 kB.
-fn decimal_size(bytes: u64) -> String {
+pub fn decimal_bytes(bytes: u64) -> String {
     const UNITS: [(&str, u64); 6] = [
         ("EB", 1_000_000_000_000_000_000),
         ("PB", 1_000_000_000_000_000),

@@ -14,7 +14,7 @@ mod receipt;
 mod usd;
 
 pub use billing::AthenaBilling;
-pub use budget::{Budget, BudgetExceeded, Reservation};
+pub use budget::{Budget, BudgetExceeded, Reservation, decimal_bytes};
 pub use error::MeteringError;
 pub use http::{HttpOptions, MeteredConnector, RequestObserver, SharedHttp, StoreOp};
 pub use ledger::{Ledger, LedgerFilter, LedgerOptions, QueryRecord};

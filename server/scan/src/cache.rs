@@ -58,7 +58,9 @@ impl ScanCaches {
                 .build(),
             listings: Cache::builder()
                 .max_capacity(config.listing_memory_bytes)
-                .weigher(|key: &ListingKey, l: &Arc<crate::listing::ListedPrefix>| weight(key.weight() + l.weight()))
+                .weigher(|key: &ListingKey, l: &Arc<crate::listing::ListedPrefix>| {
+                    weight(key.weight() + l.weight())
+                })
                 .time_to_live(config.listing_ttl)
                 .build(),
             observer,

@@ -92,12 +92,20 @@ impl ScanContext {
 
     /// Notices so far.
     pub fn notices(&self) -> Vec<String> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).notices.clone()
+        self.report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .notices
+            .clone()
     }
 
     /// Scans so far, in planning order.
     pub fn nodes(&self) -> Vec<Arc<ScanNode>> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).nodes.clone()
+        self.report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .nodes
+            .clone()
     }
 
     /// What each scan considered and kept.
@@ -106,13 +114,21 @@ impl ScanContext {
     }
 
     pub(crate) fn register(&self, node: Arc<ScanNode>) {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).nodes.push(node);
+        self.report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .nodes
+            .push(node);
     }
 
     /// Forgets the scans of an attempt that is planned again.
     pub fn restart(&self) {
         self.fresh_listings.store(true, Ordering::Relaxed);
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).nodes.clear();
+        self.report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .nodes
+            .clear();
     }
 
     /// Proves that every file this query answered about without reading from it is still the listed
@@ -210,7 +226,13 @@ impl ScanNode {
     }
 
     /// Counts an index or bloom filter range, each byte once per scan and file.
-    pub(crate) fn count_metadata(&self, meter: &Meter, file: &FileVersion, range: std::ops::Range<u64>, cached: bool) {
+    pub(crate) fn count_metadata(
+        &self,
+        meter: &Meter,
+        file: &FileVersion,
+        range: std::ops::Range<u64>,
+        cached: bool,
+    ) {
         let fresh = self.with_account(file, |a| a.metadata.insert(range));
         self.count_metadata_bytes(meter, fresh, cached);
     }
@@ -242,8 +264,11 @@ impl ScanNode {
         if fresh == 0 {
             return Ok(());
         }
-        let reservation: Reservation =
-            context.budget.reserve(fresh).await.map_err(|e| self.cap_exceeded(context, &e, true))?;
+        let reservation: Reservation = context
+            .budget
+            .reserve(fresh)
+            .await
+            .map_err(|e| self.cap_exceeded(context, &e, true))?;
         reservation.settle(fresh);
         self.data_scanned_bytes.fetch_add(fresh, Ordering::Relaxed);
         context.meter.add(Counter::DataScannedBytes, fresh);
@@ -275,7 +300,10 @@ impl ScanNode {
             }
             let unproved = {
                 let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-                listing.files.iter().any(|f| !files.get(&f.version).is_some_and(|a| a.pinned_read))
+                listing
+                    .files
+                    .iter()
+                    .any(|f| !files.get(&f.version).is_some_and(|a| a.pinned_read))
             };
             // An empty prefix has nothing that could be stale but new files, which the TTL covers.
             if unproved && !listing.is_current(context).await? {

@@ -2,6 +2,7 @@
 
 use owlake_catalog::CatalogError;
 use owlake_fault::{Code, Fault, Retry};
+use owlake_metering::decimal_bytes;
 
 /// Failures of the scan room. `table` is always `database.table`.
 #[derive(Debug, thiserror::Error)]
@@ -119,21 +120,6 @@ pub enum ScanError {
     },
 }
 
-/// Bytes as people read them: decimal units, two digits (`1.27 GB`), as Athena's console prints them.
-pub fn decimal_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KB", "MB", "GB", "TB", "PB", "EB"];
-    if bytes < 1000 {
-        return format!("{bytes} bytes");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 999.995 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.2} {}", UNITS[unit])
-}
-
 impl From<ScanError> for Fault {
     fn from(error: ScanError) -> Self {
         use ScanError as E;
@@ -151,13 +137,21 @@ impl From<ScanError> for Fault {
             E::BadFile { .. } => Self::new(Code::HiveBadData, text),
             E::SchemaMismatch { .. } => Self::new(Code::HivePartitionSchemaMismatch, text)
                 .with_hint("Declare the column with the stored type, or rewrite the file."),
-            E::CapExceeded { ref partition_columns, ref workgroup, .. } => {
+            E::CapExceeded {
+                ref partition_columns,
+                ref workgroup,
+                ..
+            } => {
                 let ask = format!("ask the owner of \"{workgroup}\"");
                 let hint = match partition_columns.as_slice() {
                     [] => format!("Select fewer columns, or {ask}."),
                     columns => format!(
                         "Filter on partition column {}, or {ask}.",
-                        columns.iter().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(" or ")
+                        columns
+                            .iter()
+                            .map(|c| format!("\"{c}\""))
+                            .collect::<Vec<_>>()
+                            .join(" or ")
                     ),
                 };
                 Self::new(Code::ExceededScanLimit, text).with_hint(hint)
@@ -174,9 +168,10 @@ impl From<ScanError> for Fault {
 fn store_fault(text: String, source: object_store::Error) -> Fault {
     use object_store::Error as S;
     let fault = match &source {
-        S::NotFound { .. } if is_missing_bucket(&source) => {
-            Fault::new(Code::HiveBucketNotFound, format!("{text}: the bucket does not exist"))
-        }
+        S::NotFound { .. } if is_missing_bucket(&source) => Fault::new(
+            Code::HiveBucketNotFound,
+            format!("{text}: the bucket does not exist"),
+        ),
         S::NotFound { .. } => Fault::new(Code::HiveFilesystemError, format!("{text}: not found")),
         S::PermissionDenied { .. } | S::Unauthenticated { .. } => {
             Fault::new(Code::HiveAccessDenied, format!("{text}: access denied"))
@@ -207,21 +202,6 @@ impl From<ScanError> for datafusion::error::DataFusionError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_are_decimal_with_two_digits() {
-        let cases = [
-            (0, "0 bytes"),
-            (999, "999 bytes"),
-            (1_000, "1.00 KB"),
-            (1_270_000_000, "1.27 GB"),
-            (999_999, "1.00 MB"),
-            (5_000_000_000_000, "5.00 TB"),
-        ];
-        for (bytes, text) in cases {
-            assert_eq!(decimal_bytes(bytes), text);
-        }
-    }
 
     #[test]
     fn a_cap_fault_names_table_need_limit_and_column() {

@@ -39,7 +39,12 @@ impl FileVersion {
             (_, Some(version)) => Identity::Version(version.clone()),
             _ => Identity::ModifiedAt(meta.last_modified.timestamp_micros()),
         };
-        Self(Arc::new(Inner { store, key: meta.location.as_ref().to_owned(), size_bytes: meta.size, identity }))
+        Self(Arc::new(Inner {
+            store,
+            key: meta.location.as_ref().to_owned(),
+            size_bytes: meta.size,
+            identity,
+        }))
     }
 
     /// Length of the file in bytes.

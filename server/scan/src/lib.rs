@@ -19,7 +19,7 @@ mod table;
 
 pub use config::ScanConfig;
 pub use context::{ScanContext, ScanNode};
-pub use error::{ScanError, decimal_bytes};
+pub use error::ScanError;
 pub use file_version::{FileVersion, Identity};
 pub use parquet_scan::{SCAN_URL, footer_schema, is_timing_dependent, refuse_over_cap};
 pub use range_source::InFlight;

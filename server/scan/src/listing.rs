@@ -38,7 +38,11 @@ pub(crate) struct ListedPrefix {
 
 impl ListedPrefix {
     pub(crate) fn weight(&self) -> usize {
-        self.files.iter().map(|f| 2 * f.meta.location.as_ref().len() + 256).sum::<usize>() + 64
+        self.files
+            .iter()
+            .map(|f| 2 * f.meta.location.as_ref().len() + 256)
+            .sum::<usize>()
+            + 64
     }
 }
 
@@ -57,11 +61,16 @@ impl Listing {
     /// Lists the prefix anew and compares every file of this listing with what is there now.
     pub(crate) async fn is_current(&self, context: &ScanContext) -> Result<bool, ScanError> {
         let now = list_now(context, &self.location).await?;
-        let same = self
-            .files
-            .iter()
-            .all(|f| now.files.binary_search_by(|n| n.meta.location.cmp(&f.meta.location)).is_ok_and(|i| now.files[i].version == f.version));
-        context.caches.listings.insert(ListingKey(self.location.clone()), Arc::new(now)).await;
+        let same = self.files.iter().all(|f| {
+            now.files
+                .binary_search_by(|n| n.meta.location.cmp(&f.meta.location))
+                .is_ok_and(|i| now.files[i].version == f.version)
+        });
+        context
+            .caches
+            .listings
+            .insert(ListingKey(self.location.clone()), Arc::new(now))
+            .await;
         Ok(same)
     }
 }
@@ -74,13 +83,21 @@ pub(crate) async fn list(context: &ScanContext, location: &Location) -> Result<L
     let cacheable = !matches!(location.store, StoreId::File) && !context.config.listing_ttl.is_zero();
     if !cacheable {
         let listed = list_now(context, location).await?;
-        return Ok(Listing { location: location.clone(), files: listed.files, from_cache: false });
+        return Ok(Listing {
+            location: location.clone(),
+            files: listed.files,
+            from_cache: false,
+        });
     }
     let key = ListingKey(location.clone());
     if context.fresh_listings.load(Ordering::Relaxed) {
         let listed = Arc::new(list_now(context, location).await?);
         context.caches.listings.insert(key, Arc::clone(&listed)).await;
-        return Ok(Listing { location: location.clone(), files: Arc::clone(&listed.files), from_cache: false });
+        return Ok(Listing {
+            location: location.clone(),
+            files: Arc::clone(&listed.files),
+            from_cache: false,
+        });
     }
     let mut loaded = false;
     let listed = context
@@ -93,16 +110,23 @@ pub(crate) async fn list(context: &ScanContext, location: &Location) -> Result<L
         .await
         .map_err(|e| unshare(&e, location))?;
     context.caches.looked_up("listing", !loaded);
-    Ok(Listing { location: location.clone(), files: Arc::clone(&listed.files), from_cache: !loaded })
+    Ok(Listing {
+        location: location.clone(),
+        files: Arc::clone(&listed.files),
+        from_cache: !loaded,
+    })
 }
 
 /// Errors of a shared load reach several waiters; each gets its own with the text kept.
 fn unshare(error: &Arc<ScanError>, location: &Location) -> ScanError {
     match error.as_ref() {
-        ScanError::LocationNotAllowed { location } => ScanError::LocationNotAllowed { location: location.clone() },
-        ScanError::StoreConfig { bucket, reason } => {
-            ScanError::StoreConfig { bucket: bucket.clone(), reason: reason.clone() }
-        }
+        ScanError::LocationNotAllowed { location } => ScanError::LocationNotAllowed {
+            location: location.clone(),
+        },
+        ScanError::StoreConfig { bucket, reason } => ScanError::StoreConfig {
+            bucket: bucket.clone(),
+            reason: reason.clone(),
+        },
         _ => ScanError::Store {
             action: "list",
             location: location.to_string(),
@@ -116,15 +140,38 @@ pub(crate) fn copy_store_error(error: &Arc<ScanError>) -> object_store::Error {
     use object_store::Error as S;
     let source = Box::new(SharedError(Arc::clone(error)));
     match error.as_ref() {
-        ScanError::Store { source: S::NotFound { path, .. }, .. } => S::NotFound { path: path.clone(), source },
-        ScanError::Store { source: S::Precondition { path, .. }, .. } => S::Precondition { path: path.clone(), source },
-        ScanError::Store { source: S::PermissionDenied { path, .. }, .. } => {
-            S::PermissionDenied { path: path.clone(), source }
-        }
-        ScanError::Store { source: S::Unauthenticated { path, .. }, .. } => {
-            S::Unauthenticated { path: path.clone(), source }
-        }
-        _ => S::Generic { store: "store", source },
+        ScanError::Store {
+            source: S::NotFound { path, .. },
+            ..
+        } => S::NotFound {
+            path: path.clone(),
+            source,
+        },
+        ScanError::Store {
+            source: S::Precondition { path, .. },
+            ..
+        } => S::Precondition {
+            path: path.clone(),
+            source,
+        },
+        ScanError::Store {
+            source: S::PermissionDenied { path, .. },
+            ..
+        } => S::PermissionDenied {
+            path: path.clone(),
+            source,
+        },
+        ScanError::Store {
+            source: S::Unauthenticated { path, .. },
+            ..
+        } => S::Unauthenticated {
+            path: path.clone(),
+            source,
+        },
+        _ => S::Generic {
+            store: "store",
+            source,
+        },
     }
 }
 
@@ -155,9 +202,15 @@ async fn list_now(context: &ScanContext, location: &Location) -> Result<ListedPr
         })
         .try_collect()
         .await
-        .map_err(|source| ScanError::Store { action: "list", location: location.to_string(), source })?;
+        .map_err(|source| ScanError::Store {
+            action: "list",
+            location: location.to_string(),
+            source,
+        })?;
     files.sort_unstable_by(|a, b| a.meta.location.cmp(&b.meta.location));
-    Ok(ListedPrefix { files: Arc::new(files) })
+    Ok(ListedPrefix {
+        files: Arc::new(files),
+    })
 }
 
 fn is_data_file(base: &object_store::path::Path, meta: &ObjectMeta) -> bool {

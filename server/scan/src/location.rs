@@ -42,7 +42,10 @@ impl Location {
     /// Percent signs are literal, `//` collapses as Athena does, `.` and `..` segments, control
     /// characters, hosts in `file:` and every other scheme are refused.
     pub fn parse(text: &str) -> Result<Self, ScanError> {
-        let bad = |reason: &str| ScanError::BadLocation { location: text.to_owned(), reason: reason.to_owned() };
+        let bad = |reason: &str| ScanError::BadLocation {
+            location: text.to_owned(),
+            reason: reason.to_owned(),
+        };
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(bad("has no scheme; write s3://bucket/prefix/"));
         };
@@ -52,7 +55,12 @@ impl Location {
                 if !valid_bucket(bucket) {
                     return Err(bad("has no valid bucket name; write s3://bucket/prefix/"));
                 }
-                (StoreId::S3 { bucket: bucket.to_owned() }, key)
+                (
+                    StoreId::S3 {
+                        bucket: bucket.to_owned(),
+                    },
+                    key,
+                )
             }
             "file" => {
                 let Some(key) = rest.strip_prefix('/') else {
@@ -68,8 +76,13 @@ impl Location {
         if key.contains(['*', '?']) && store != StoreId::File {
             return Err(bad("holds a glob character; name a folder"));
         }
-        let collapsed = key.split('/').filter(|s| !s.is_empty()).collect::<Vec<_>>().join("/");
-        let prefix = ObjectPath::parse(&collapsed).map_err(|e| bad(&format!("is not a usable path ({e})")))?;
+        let collapsed = key
+            .split('/')
+            .filter(|s| !s.is_empty())
+            .collect::<Vec<_>>()
+            .join("/");
+        let prefix =
+            ObjectPath::parse(&collapsed).map_err(|e| bad(&format!("is not a usable path ({e})")))?;
         Ok(Self { store, prefix })
     }
 
@@ -88,7 +101,9 @@ impl fmt::Display for Location {
 
 fn valid_bucket(bucket: &str) -> bool {
     (3..=255).contains(&bucket.len())
-        && bucket.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        && bucket
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
         && !bucket.starts_with(['.', '-'])
         && !bucket.contains("..")
 }
@@ -117,7 +132,13 @@ impl AllowedRoots {
     pub fn check(&self, location: &Location) -> Result<(), ScanError> {
         let inside = (self.any_s3 && matches!(location.store, StoreId::S3 { .. }))
             || self.roots.iter().any(|root| location.is_under(root));
-        if inside { Ok(()) } else { Err(ScanError::LocationNotAllowed { location: location.to_string() }) }
+        if inside {
+            Ok(())
+        } else {
+            Err(ScanError::LocationNotAllowed {
+                location: location.to_string(),
+            })
+        }
     }
 
     /// The local roots, for the local store's own check of resolved symlinks.
@@ -140,7 +161,10 @@ mod tests {
         assert_eq!(a.to_string(), "s3://lake/sales/events/");
         assert_eq!(Location::parse("s3a://lake/sales/events").unwrap(), a);
         assert_eq!(Location::parse("s3://lake").unwrap().to_string(), "s3://lake/");
-        assert_eq!(Location::parse("s3://lake/ts=10%3A00/").unwrap().prefix.as_ref(), "ts=10%3A00");
+        assert_eq!(
+            Location::parse("s3://lake/ts=10%3A00/").unwrap().prefix.as_ref(),
+            "ts=10%3A00"
+        );
     }
 
     #[test]
@@ -179,7 +203,9 @@ mod tests {
         let roots = AllowedRoots::parse(["s3://lake/sales/", "file:///data/lake/"]).unwrap();
         let ok = |t: &str| roots.check(&Location::parse(t).unwrap()).is_ok();
         assert!(ok("s3://lake/sales") && ok("s3://lake/sales/x/y") && ok("file:///data/lake/t"));
-        assert!(!ok("s3://lake/sales2/x") && !ok("s3://lake/") && !ok("s3://other/sales/") && !ok("file:///data"));
+        assert!(
+            !ok("s3://lake/sales2/x") && !ok("s3://lake/") && !ok("s3://other/sales/") && !ok("file:///data")
+        );
         let any = AllowedRoots::parse(["s3://"]).unwrap();
         assert!(any.check(&Location::parse("s3://any/x").unwrap()).is_ok());
         assert!(any.check(&Location::parse("file:///x").unwrap()).is_err());

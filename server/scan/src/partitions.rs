@@ -43,12 +43,19 @@ pub(crate) async fn select(
     filters: &[Expr],
 ) -> Result<Selection> {
     let base = || -> std::result::Result<&str, ScanError> {
-        table.storage_descriptor.location.as_deref().ok_or_else(|| ScanError::NoLocation(table.qualified_name()))
+        table
+            .storage_descriptor
+            .location
+            .as_deref()
+            .ok_or_else(|| ScanError::NoLocation(table.qualified_name()))
     };
     if fields.is_empty() {
         let location = Location::parse(base()?)?;
         return Ok(Selection {
-            partitions: vec![SelectedPartition { location, values: Vec::new() }],
+            partitions: vec![SelectedPartition {
+                location,
+                values: Vec::new(),
+            }],
             total: Some(1),
         });
     }
@@ -68,18 +75,25 @@ fn projected(
     domains: &Domains,
     filter: &PartitionFilter,
 ) -> Result<Selection> {
-    let expansion = spec.expand(domains, context.now, context.config.max_partitions).map_err(ScanError::from)?;
+    let expansion = spec
+        .expand(domains, context.now, context.config.max_partitions)
+        .map_err(ScanError::from)?;
     for notice in &expansion.notices {
         context.notice(notice.clone());
     }
     let total = expansion.total;
     let mut partitions = Vec::new();
     let mut chunk: Vec<(String, Vec<ScalarValue>)> = Vec::new();
-    let flush = |chunk: &mut Vec<(String, Vec<ScalarValue>)>, partitions: &mut Vec<SelectedPartition>| -> Result<()> {
+    let flush = |chunk: &mut Vec<(String, Vec<ScalarValue>)>,
+                 partitions: &mut Vec<SelectedPartition>|
+     -> Result<()> {
         let kept = filter.keep(chunk.iter().map(|(_, values)| values.as_slice()))?;
         for ((location, values), keep) in chunk.drain(..).zip(kept) {
             if keep {
-                partitions.push(SelectedPartition { location: Location::parse(&location)?, values });
+                partitions.push(SelectedPartition {
+                    location: Location::parse(&location)?,
+                    values,
+                });
             }
         }
         Ok(())
@@ -109,18 +123,26 @@ async fn registered(
     filter: &PartitionFilter,
     base: &str,
 ) -> Result<Selection> {
-    let all = store.partitions(&table.database_name, &table.name).await.map_err(ScanError::from)?;
+    let all = store
+        .partitions(&table.database_name, &table.name)
+        .await
+        .map_err(ScanError::from)?;
     let mut partitions = Vec::new();
     for part in all.chunks(CHUNK) {
         let mut candidates = Vec::with_capacity(part.len());
         for partition in part {
-            let typed = partition_values(&table.partition_keys, &partition.values).map_err(ScanError::from)?;
-            let possible = typed.iter().zip(fields).all(|(value, field)| match (value, domains.get(field.name())) {
-                (_, None) => true,
-                (Some(value), Some(domain)) => domain.contains(value),
-                // NULL satisfies no comparison, but the domain may come from `IS NOT DISTINCT FROM`.
-                (None, Some(_)) => true,
-            });
+            let typed =
+                partition_values(&table.partition_keys, &partition.values).map_err(ScanError::from)?;
+            let possible =
+                typed
+                    .iter()
+                    .zip(fields)
+                    .all(|(value, field)| match (value, domains.get(field.name())) {
+                        (_, None) => true,
+                        (Some(value), Some(domain)) => domain.contains(value),
+                        // NULL satisfies no comparison, but the domain may come from `IS NOT DISTINCT FROM`.
+                        (None, Some(_)) => true,
+                    });
             if !possible {
                 continue;
             }
@@ -138,7 +160,10 @@ async fn registered(
         let kept = filter.keep(candidates.iter().map(|(_, values)| values.as_slice()))?;
         for ((location, values), keep) in candidates.into_iter().zip(kept) {
             if keep {
-                partitions.push(SelectedPartition { location: Location::parse(&location)?, values });
+                partitions.push(SelectedPartition {
+                    location: Location::parse(&location)?,
+                    values,
+                });
             }
         }
     }
@@ -152,7 +177,10 @@ async fn registered(
         })
         .into());
     }
-    Ok(Selection { partitions, total: Some(all.len() as u64) })
+    Ok(Selection {
+        partitions,
+        total: Some(all.len() as u64),
+    })
 }
 
 /// The partition filters, ready to be evaluated on partition values.
@@ -224,7 +252,9 @@ fn scalar(value: Option<&PartitionValue>, data_type: &DataType) -> Result<Scalar
         }
         (PartitionValue::Boolean(v), DataType::Boolean) => ScalarValue::Boolean(Some(*v)),
         (value, data_type) => {
-            return Err(DataFusionError::Internal(format!("partition value {value:?} for a {data_type} column")));
+            return Err(DataFusionError::Internal(format!(
+                "partition value {value:?} for a {data_type} column"
+            )));
         }
     };
     Ok(scalar)

@@ -15,7 +15,7 @@ pub(crate) fn is_partition_filter(expr: &Expr, partition_columns: &[String]) -> 
         match e {
             Expr::Column(column) => {
                 some_column = true;
-                only_partition_columns &= partition_columns.iter().any(|p| *p == column.name);
+                only_partition_columns &= partition_columns.contains(&column.name);
             }
             Expr::ScalarSubquery(_)
             | Expr::InSubquery(_)
@@ -31,7 +31,11 @@ pub(crate) fn is_partition_filter(expr: &Expr, partition_columns: &[String]) -> 
             }
             _ => {}
         }
-        Ok(if only_partition_columns { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        Ok(if only_partition_columns {
+            TreeNodeRecursion::Continue
+        } else {
+            TreeNodeRecursion::Stop
+        })
     });
     walk.is_ok() && only_partition_columns && some_column
 }
@@ -58,7 +62,9 @@ pub(crate) fn domains(filters: &[Expr], partition_columns: &[String]) -> Domains
         for column in partition_columns {
             let domain = domain_of(filter, column);
             if domain != Domain::All {
-                let merged = domains.get(column).map_or_else(|| domain.clone(), |d| d.intersect(&domain));
+                let merged = domains
+                    .get(column)
+                    .map_or_else(|| domain.clone(), |d| d.intersect(&domain));
                 domains.insert(column.clone(), merged);
             }
         }
@@ -69,23 +75,34 @@ pub(crate) fn domains(filters: &[Expr], partition_columns: &[String]) -> Domains
 /// What `expr` leaves of `column`, as if every other column could take any value.
 fn domain_of(expr: &Expr, column: &str) -> Domain {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-            domain_of(left, column).intersect(&domain_of(right, column))
-        }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            domain_of(left, column).union(&domain_of(right, column))
-        }
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::And,
+            right,
+        }) => domain_of(left, column).intersect(&domain_of(right, column)),
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Or,
+            right,
+        }) => domain_of(left, column).union(&domain_of(right, column)),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             if is_column(left, column) {
                 literal(right).map_or(Domain::All, |v| comparison(*op, v))
             } else if is_column(right, column) {
                 let flipped = op.swap();
-                literal(left).zip(flipped).map_or(Domain::All, |(v, op)| comparison(op, v))
+                literal(left)
+                    .zip(flipped)
+                    .map_or(Domain::All, |(v, op)| comparison(op, v))
             } else {
                 Domain::All
             }
         }
-        Expr::Between(Between { expr, negated: false, low, high }) if is_column(expr, column) => {
+        Expr::Between(Between {
+            expr,
+            negated: false,
+            low,
+            high,
+        }) if is_column(expr, column) => {
             let low = literal(low).map_or(Domain::All, |v| comparison(Operator::GtEq, v));
             let high = literal(high).map_or(Domain::All, |v| comparison(Operator::LtEq, v));
             low.intersect(&high)
@@ -124,7 +141,9 @@ enum Literal {
 fn comparison(op: Operator, value: Literal) -> Domain {
     let value = match value {
         Literal::Value(value) => value,
-        Literal::Null if op != Operator::IsDistinctFrom && op != Operator::IsNotDistinctFrom => return Domain::NONE,
+        Literal::Null if op != Operator::IsDistinctFrom && op != Operator::IsNotDistinctFrom => {
+            return Domain::NONE;
+        }
         Literal::Null | Literal::Unusable => return Domain::All,
     };
     let (low, high) = match op {
@@ -172,7 +191,10 @@ mod tests {
     use datafusion::logical_expr::{col, lit};
 
     fn cut(filter: Expr) -> Domain {
-        domains(&[filter], &["dt".to_owned(), "hour".to_owned()]).get("dt").cloned().unwrap_or(Domain::All)
+        domains(&[filter], &["dt".to_owned(), "hour".to_owned()])
+            .get("dt")
+            .cloned()
+            .unwrap_or(Domain::All)
     }
 
     fn text(v: &str) -> PartitionValue {
@@ -192,7 +214,10 @@ mod tests {
 
     #[test]
     fn a_disjunction_over_two_columns_cuts_neither() {
-        assert_eq!(cut(col("dt").eq(lit("a")).or(col("hour").eq(lit(1)))), Domain::All);
+        assert_eq!(
+            cut(col("dt").eq(lit("a")).or(col("hour").eq(lit(1)))),
+            Domain::All
+        );
         let both = col("dt").eq(lit("a")).and(col("hour").eq(lit(1)));
         assert_eq!(cut(both), Domain::point(text("a")));
     }

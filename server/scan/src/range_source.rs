@@ -28,11 +28,16 @@ impl InFlight {
     /// A bound of `bytes`.
     pub fn new(bytes: u64) -> Self {
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES).max(1)).unwrap_or(u32::MAX);
-        Self { semaphore: Semaphore::new(permits as usize), permits }
+        Self {
+            semaphore: Semaphore::new(permits as usize),
+            permits,
+        }
     }
 
     async fn enter(&self, bytes: u64) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).clamp(1, self.permits);
+        let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES))
+            .unwrap_or(u32::MAX)
+            .clamp(1, self.permits);
         // The semaphore is never closed.
         self.semaphore.acquire_many(wanted).await.ok()
     }
@@ -59,7 +64,14 @@ impl RangeSource {
         in_flight: Arc<InFlight>,
         coalesce_gap_bytes: u64,
     ) -> Self {
-        Self { store, path, version, table, in_flight, coalesce_gap_bytes }
+        Self {
+            store,
+            path,
+            version,
+            table,
+            in_flight,
+            coalesce_gap_bytes,
+        }
     }
 
     /// The version every byte comes from.
@@ -77,7 +89,11 @@ impl RangeSource {
         let length = range.end - range.start;
         let _permit = self.in_flight.enter(length).await;
         let options = self.version.pin(GetOptions::new().with_range(Some(range)));
-        let result = self.store.get_opts(&self.path, options).await.map_err(|e| self.error(e))?;
+        let result = self
+            .store
+            .get_opts(&self.path, options)
+            .await
+            .map_err(|e| self.error(e))?;
         if result.meta.size != self.version.size_bytes() {
             return Err(self.changed());
         }
@@ -96,17 +112,27 @@ impl RangeSource {
             .buffered(PARALLEL_RANGES)
             .try_collect()
             .await?;
-        Ok(ranges.iter().map(|range| cut(&requests, &fetched, range)).collect())
+        Ok(ranges
+            .iter()
+            .map(|range| cut(&requests, &fetched, range))
+            .collect())
     }
 
     fn changed(&self) -> ScanError {
-        ScanError::FileChanged { table: self.table.to_string(), file: self.version.key().to_owned() }
+        ScanError::FileChanged {
+            table: self.table.to_string(),
+            file: self.version.key().to_owned(),
+        }
     }
 
     fn error(&self, source: object_store::Error) -> ScanError {
         match source {
             object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. } => self.changed(),
-            source => ScanError::Store { action: "read", location: self.version.to_string(), source },
+            source => ScanError::Store {
+                action: "read",
+                location: self.version.to_string(),
+                source,
+            },
         }
     }
 }
@@ -134,7 +160,11 @@ fn cut(requests: &[Range<u64>], fetched: &[Bytes], range: &Range<u64>) -> Bytes 
     let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     let slice = fetched[index].slice(start..start + length);
     // A small slice must not keep a large body alive.
-    if fetched[index].len() > 4 * length + (1 << 20) { BytesMut::from(slice.as_ref()).freeze() } else { slice }
+    if fetched[index].len() > 4 * length + (1 << 20) {
+        BytesMut::from(slice.as_ref()).freeze()
+    } else {
+        slice
+    }
 }
 
 #[cfg(test)]

@@ -64,7 +64,13 @@ impl Stores {
         roots: AllowedRoots,
         observer: Option<Arc<dyn RequestObserver>>,
     ) -> Self {
-        Self { http, io, access, roots, observer }
+        Self {
+            http,
+            io,
+            access,
+            roots,
+            observer,
+        }
     }
 
     /// The roots that every table, partition and key must lie under.
@@ -74,10 +80,19 @@ impl Stores {
 
     fn access_for(&self, location: &Location) -> Option<&S3Access> {
         let text = location.to_string();
-        self.access.iter().filter(|a| text.starts_with(&a.prefix)).max_by_key(|a| a.prefix.len())
+        self.access
+            .iter()
+            .filter(|a| text.starts_with(&a.prefix))
+            .max_by_key(|a| a.prefix.len())
     }
 
-    fn s3(&self, bucket: &str, access: &S3Access, meter: &Arc<Meter>, query_id: &str) -> Result<Arc<dyn ObjectStore>, ScanError> {
+    fn s3(
+        &self,
+        bucket: &str,
+        access: &S3Access,
+        meter: &Arc<Meter>,
+        query_id: &str,
+    ) -> Result<Arc<dyn ObjectStore>, ScanError> {
         let connector = MeteredConnector::new(
             Arc::clone(&self.http),
             Arc::clone(meter),
@@ -101,9 +116,10 @@ impl Stores {
         }
         match builder.build() {
             Ok(store) => Ok(Arc::new(store)),
-            Err(source) => {
-                Err(ScanError::StoreConfig { bucket: bucket.to_owned(), reason: source.to_string() })
-            }
+            Err(source) => Err(ScanError::StoreConfig {
+                bucket: bucket.to_owned(),
+                reason: source.to_string(),
+            }),
         }
     }
 }
@@ -133,7 +149,12 @@ pub struct QueryStores {
 impl QueryStores {
     /// No I/O happens here.
     pub fn new(shared: Arc<Stores>, meter: Arc<Meter>, query_id: impl Into<String>) -> Self {
-        Self { shared, meter, query_id: query_id.into(), open: Mutex::default() }
+        Self {
+            shared,
+            meter,
+            query_id: query_id.into(),
+            open: Mutex::default(),
+        }
     }
 
     /// The store of `location`, after the check against the allowed roots.
@@ -144,14 +165,20 @@ impl QueryStores {
             StoreId::File => {
                 let key = (StoreId::File, String::new());
                 Ok(Arc::clone(open.entry(key).or_insert_with(|| {
-                    Arc::new(LocalStore::new(self.shared.roots.local_roots(), Arc::clone(&self.meter)))
+                    Arc::new(LocalStore::new(
+                        self.shared.roots.local_roots(),
+                        Arc::clone(&self.meter),
+                    ))
                 })))
             }
             StoreId::S3 { bucket } => {
-                let access = self.shared.access_for(location).ok_or_else(|| ScanError::StoreConfig {
-                    bucket: bucket.clone(),
-                    reason: "no S3 access is configured for it".to_owned(),
-                })?;
+                let access = self
+                    .shared
+                    .access_for(location)
+                    .ok_or_else(|| ScanError::StoreConfig {
+                        bucket: bucket.clone(),
+                        reason: "no S3 access is configured for it".to_owned(),
+                    })?;
                 let key = (location.store.clone(), access.prefix.clone());
                 if let Some(store) = open.get(&key) {
                     return Ok(Arc::clone(store));

@@ -48,14 +48,29 @@ pub fn table_schema(table: &Table) -> Result<TableSchema, ScanError> {
         let hive = HiveType::parse(&column.data_type)?;
         Ok(Field::new(&column.name, engine_type(&hive.to_arrow()), true))
     };
-    let data = table.storage_descriptor.columns.iter().map(field).collect::<Result<Vec<_>, _>>()?;
-    let keys = table.partition_keys.iter().map(|c| field(c).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
-    Ok(TableSchema::builder(Arc::new(Schema::new(data))).with_table_partition_cols(keys).build())
+    let data = table
+        .storage_descriptor
+        .columns
+        .iter()
+        .map(field)
+        .collect::<Result<Vec<_>, _>>()?;
+    let keys = table
+        .partition_keys
+        .iter()
+        .map(|c| field(c).map(Arc::new))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(TableSchema::builder(Arc::new(Schema::new(data)))
+        .with_table_partition_cols(keys)
+        .build())
 }
 
 /// Refuses tables whose format is not read, by their SerDe class.
 pub fn check_format(table: &Table) -> Result<(), ScanError> {
-    let serde = table.storage_descriptor.serde_info.as_ref().and_then(|s| s.serialization_library.as_deref());
+    let serde = table
+        .storage_descriptor
+        .serde_info
+        .as_ref()
+        .and_then(|s| s.serialization_library.as_deref());
     match serde {
         Some(PARQUET_SERDE) => Ok(()),
         other => Err(ScanError::UnsupportedFormat {
@@ -75,7 +90,14 @@ impl GlueTable {
         check_format(&table)?;
         let schema = table_schema(&table)?;
         let projection = ProjectionSpec::parse(&table)?;
-        Ok(Self { catalog: catalog.into(), table, store, schema, projection, detached: None })
+        Ok(Self {
+            catalog: catalog.into(),
+            table,
+            store,
+            schema,
+            projection,
+            detached: None,
+        })
     }
 
     /// The same table for a session that is not the engine's: scans use `context`, and name a store that every
@@ -159,8 +181,10 @@ impl TableProvider for GlueTable {
             .or_else(|| self.detached.clone())
             .ok_or_else(|| DataFusionError::Internal("a scan outside a query of the engine".to_owned()))?;
         let names = self.partition_names();
-        let (partition_filters, data_filters): (Vec<Expr>, Vec<Expr>) =
-            filters.iter().cloned().partition(|f| is_partition_filter(f, &names));
+        let (partition_filters, data_filters): (Vec<Expr>, Vec<Expr>) = filters
+            .iter()
+            .cloned()
+            .partition(|f| is_partition_filter(f, &names));
         let Selection { partitions, total } = select(
             &context,
             session,
@@ -196,7 +220,9 @@ impl TableProvider for GlueTable {
         if files_total == 0 {
             return Ok(Arc::new(EmptyExec::new(self.projected_schema(projection)?)));
         }
-        let remote = listed.iter().any(|(p, _)| !matches!(p.location.store, StoreId::File));
+        let remote = listed
+            .iter()
+            .any(|(p, _)| !matches!(p.location.store, StoreId::File));
         let limit = limit.filter(|_| data_filters.is_empty());
         let files = open_all(&context, &node, listed, limit).await?;
         let shape = ScanShape {
@@ -206,7 +232,11 @@ impl TableProvider for GlueTable {
             referenced: self.referenced(projection, &data_filters),
             limit,
             remote,
-            url: if self.detached.is_some() { "file://" } else { SCAN_URL },
+            url: if self.detached.is_some() {
+                "file://"
+            } else {
+                SCAN_URL
+            },
         };
         build(session, &context, &node, &shape, files)
     }
@@ -256,7 +286,11 @@ async fn open_all(
     }
     // With a bare LIMIT the first files usually hold enough rows: look at few at a time, in order,
     // and stop by their row counts, so that what is read depends on the data alone.
-    let parallelism = if limit.is_some() { 4 } else { context.config.footer_parallelism };
+    let parallelism = if limit.is_some() {
+        4
+    } else {
+        context.config.footer_parallelism
+    };
     let mut opened = Vec::with_capacity(to_open.len());
     let mut rows = 0_u64;
     let mut waves = to_open.into_iter().peekable();
@@ -273,7 +307,12 @@ async fn open_all(
                     if !cached {
                         node.proved_current(source.version());
                     }
-                    Ok::<_, ScanError>(OpenedFile { listed, source, footer, partition_values })
+                    Ok::<_, ScanError>(OpenedFile {
+                        listed,
+                        source,
+                        footer,
+                        partition_values,
+                    })
                 }
             })
             .buffered(parallelism)
@@ -282,8 +321,10 @@ async fn open_all(
         for file in files {
             let metadata = &file.footer.metadata;
             rows += u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
-            node.row_groups_total
-                .fetch_add(metadata.num_row_groups() as u64, std::sync::atomic::Ordering::Relaxed);
+            node.row_groups_total.fetch_add(
+                metadata.num_row_groups() as u64,
+                std::sync::atomic::Ordering::Relaxed,
+            );
             opened.push(file);
         }
         if limit.is_some_and(|limit| rows >= limit as u64) {

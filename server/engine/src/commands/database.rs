@@ -12,7 +12,11 @@ impl CommandRunner {
     pub(super) async fn create_database(&self, create: CreateDatabase) -> Result<CommandOutcome, Fault> {
         let (catalog, name) = self.full_database(&create.database);
         refuse_reserved(&name)?;
-        let resource = Resource { catalog: &catalog, database: &name, table: None };
+        let resource = Resource {
+            catalog: &catalog,
+            database: &name,
+            table: None,
+        };
         self.resolver.authorize(&self.context, Action::Change, resource)?;
         if let Some(text) = &create.location {
             self.roots.check(&Location::parse(text)?)?;
@@ -24,7 +28,10 @@ impl CommandRunner {
             parameters: create.properties,
             ..Database::default()
         };
-        self.resolver.catalog(&catalog)?.create_database(database, create.if_not_exists).await?;
+        self.resolver
+            .catalog(&catalog)?
+            .create_database(database, create.if_not_exists)
+            .await?;
         Ok(CommandOutcome::nothing())
     }
 
@@ -36,7 +43,11 @@ impl CommandRunner {
     ) -> Result<CommandOutcome, Fault> {
         let (catalog, name) = self.full_database(database);
         refuse_reserved(&name)?;
-        let resource = Resource { catalog: &catalog, database: &name, table: None };
+        let resource = Resource {
+            catalog: &catalog,
+            database: &name,
+            table: None,
+        };
         self.resolver.authorize(&self.context, Action::Change, resource)?;
         let store = self.resolver.catalog(&catalog)?;
         if if_exists && store.database(&name).await?.is_none() {
@@ -48,16 +59,25 @@ impl CommandRunner {
 
     pub(super) async fn use_database(&self, database: &DatabaseName) -> Result<CommandOutcome, Fault> {
         let (catalog, name) = self.full_database(database);
-        let resource = Resource { catalog: &catalog, database: &name, table: None };
+        let resource = Resource {
+            catalog: &catalog,
+            database: &name,
+            table: None,
+        };
         self.resolver.authorize(&self.context, Action::Read, resource)?;
         let reserved = refuse_reserved(&name).is_err();
         if !reserved && self.resolver.catalog(&catalog)?.database(&name).await?.is_none() {
-            return Err(Fault::new(Code::SchemaNotFound, format!("database `{name}` does not exist"))
-                .with_hint("SHOW DATABASES lists them."));
+            return Err(
+                Fault::new(Code::SchemaNotFound, format!("database `{name}` does not exist"))
+                    .with_hint("SHOW DATABASES lists them."),
+            );
         }
         let mut settings = self.context.settings.clone();
         settings.catalog = catalog;
         settings.database = name;
-        Ok(CommandOutcome { rows: None, settings: Some(settings) })
+        Ok(CommandOutcome {
+            rows: None,
+            settings: Some(settings),
+        })
     }
 }

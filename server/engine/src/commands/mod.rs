@@ -27,11 +27,17 @@ pub(crate) struct CommandOutcome {
 
 impl CommandOutcome {
     fn nothing() -> Self {
-        Self { rows: None, settings: None }
+        Self {
+            rows: None,
+            settings: None,
+        }
     }
 
     fn rows(batch: RecordBatch) -> Self {
-        Self { rows: Some(batch), settings: None }
+        Self {
+            rows: Some(batch),
+            settings: None,
+        }
     }
 }
 
@@ -56,19 +62,27 @@ impl CommandRunner {
     pub(crate) async fn run(&self, command: Command) -> Result<CommandOutcome, Fault> {
         match command {
             Command::CreateDatabase(create) => self.create_database(create).await,
-            Command::DropDatabase { if_exists, database, cascade } => {
-                self.drop_database(&database, if_exists, cascade).await
-            }
+            Command::DropDatabase {
+                if_exists,
+                database,
+                cascade,
+            } => self.drop_database(&database, if_exists, cascade).await,
             Command::CreateTable(create) => self.create_table(*create).await,
             Command::DropTable { if_exists, table } => self.drop_table(&table, if_exists).await,
-            Command::AddPartitions { table, if_not_exists, partitions } => {
-                self.add_partitions(&table, partitions, if_not_exists).await
-            }
-            Command::DropPartitions { table, if_exists, partitions } => {
-                self.drop_partitions(&table, partitions, if_exists).await
-            }
+            Command::AddPartitions {
+                table,
+                if_not_exists,
+                partitions,
+            } => self.add_partitions(&table, partitions, if_not_exists).await,
+            Command::DropPartitions {
+                table,
+                if_exists,
+                partitions,
+            } => self.drop_partitions(&table, partitions, if_exists).await,
             Command::ShowDatabases { pattern } => self.show_databases(pattern.as_ref()).await,
-            Command::ShowTables { database, pattern } => self.show_tables(database.as_ref(), pattern.as_ref()).await,
+            Command::ShowTables { database, pattern } => {
+                self.show_tables(database.as_ref(), pattern.as_ref()).await
+            }
             Command::ShowPartitions { table } => self.show_partitions(&table).await,
             Command::ShowColumns { table } => self.show_columns(&table).await,
             Command::ShowCreateTable { table } => self.show_create_table(&table).await,
@@ -82,12 +96,18 @@ impl CommandRunner {
             Command::SetSession { name, value } => {
                 let mut settings = self.context.settings.clone();
                 settings.set(&name, &value)?;
-                Ok(CommandOutcome { rows: None, settings: Some(settings) })
+                Ok(CommandOutcome {
+                    rows: None,
+                    settings: Some(settings),
+                })
             }
             Command::ResetSession { name } => {
                 let mut settings = self.context.settings.clone();
                 settings.reset(&name)?;
-                Ok(CommandOutcome { rows: None, settings: Some(settings) })
+                Ok(CommandOutcome {
+                    rows: None,
+                    settings: Some(settings),
+                })
             }
         }
     }
@@ -102,7 +122,10 @@ impl CommandRunner {
     }
 
     fn full_database(&self, name: &DatabaseName) -> (String, String) {
-        let catalog = name.catalog.clone().unwrap_or_else(|| self.context.settings.catalog.clone());
+        let catalog = name
+            .catalog
+            .clone()
+            .unwrap_or_else(|| self.context.settings.catalog.clone());
         (catalog, name.name.clone())
     }
 }
@@ -110,7 +133,10 @@ impl CommandRunner {
 /// `system` and `information_schema` exist in every catalog and belong to nobody.
 fn refuse_reserved(database: &str) -> Result<(), Fault> {
     if matches!(database, SYSTEM_SCHEMA | INFORMATION_SCHEMA) {
-        return Err(Fault::new(Code::InvalidArguments, format!("database name `{database}` is reserved")));
+        return Err(Fault::new(
+            Code::InvalidArguments,
+            format!("database name `{database}` is reserved"),
+        ));
     }
     Ok(())
 }
@@ -129,12 +155,22 @@ pub(crate) fn result_schema(command: &Command) -> Option<SchemaRef> {
         Command::DescribeTable(_) => &["col_name", "data_type", "comment"],
         _ => return None,
     };
-    Some(Arc::new(Schema::new(names.iter().map(|n| Field::new(*n, DataType::Utf8, true)).collect::<Vec<_>>())))
+    Some(Arc::new(Schema::new(
+        names
+            .iter()
+            .map(|n| Field::new(*n, DataType::Utf8, true))
+            .collect::<Vec<_>>(),
+    )))
 }
 
 /// Text rows under the schema that [`result_schema`] promised.
 fn text_rows<const N: usize>(names: [&str; N], rows: Vec<[Option<String>; N]>) -> Result<RecordBatch, Fault> {
-    let schema = Schema::new(names.iter().map(|n| Field::new(*n, DataType::Utf8, true)).collect::<Vec<_>>());
+    let schema = Schema::new(
+        names
+            .iter()
+            .map(|n| Field::new(*n, DataType::Utf8, true))
+            .collect::<Vec<_>>(),
+    );
     let columns = (0..N)
         .map(|i| Arc::new(StringArray::from_iter(rows.iter().map(|r| r[i].as_deref()))) as ArrayRef)
         .collect();

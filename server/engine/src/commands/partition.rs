@@ -19,7 +19,13 @@ impl CommandRunner {
         let full = self.full_name(name);
         let table = self
             .resolver
-            .table_row(&self.context, Action::Change, &full.catalog, &full.database, &full.table)
+            .table_row(
+                &self.context,
+                Action::Change,
+                &full.catalog,
+                &full.database,
+                &full.table,
+            )
             .await?;
         let mut partitions = Vec::with_capacity(specs.len());
         for spec in specs {
@@ -33,10 +39,16 @@ impl CommandRunner {
             self.roots.check(&Location::parse(&location)?)?;
             let mut storage_descriptor = table.storage_descriptor.clone();
             storage_descriptor.location = Some(location);
-            partitions.push(Partition { values, storage_descriptor, ..Partition::default() });
+            partitions.push(Partition {
+                values,
+                storage_descriptor,
+                ..Partition::default()
+            });
         }
         let store = self.resolver.catalog(&full.catalog)?;
-        store.add_partitions(&full.database, &full.table, partitions, if_not_exists).await?;
+        store
+            .add_partitions(&full.database, &full.table, partitions, if_not_exists)
+            .await?;
         Ok(CommandOutcome::nothing())
     }
 
@@ -49,11 +61,22 @@ impl CommandRunner {
         let full = self.full_name(name);
         let table = self
             .resolver
-            .table_row(&self.context, Action::Change, &full.catalog, &full.database, &full.table)
+            .table_row(
+                &self.context,
+                Action::Change,
+                &full.catalog,
+                &full.database,
+                &full.table,
+            )
             .await?;
-        let values = specs.iter().map(|s| values_in_key_order(&table, s)).collect::<Result<Vec<_>, _>>()?;
+        let values = specs
+            .iter()
+            .map(|s| values_in_key_order(&table, s))
+            .collect::<Result<Vec<_>, _>>()?;
         let store = self.resolver.catalog(&full.catalog)?;
-        store.drop_partitions(&full.database, &full.table, values, if_exists).await?;
+        store
+            .drop_partitions(&full.database, &full.table, values, if_exists)
+            .await?;
         Ok(CommandOutcome::nothing())
     }
 }
@@ -61,14 +84,27 @@ impl CommandRunner {
 /// The spec's values in the order of the partition keys; every key exactly once.
 fn values_in_key_order(table: &Table, spec: &PartitionSpec) -> Result<Vec<String>, Fault> {
     let name = table.qualified_name();
-    let keys = || table.partition_keys.iter().map(|k| k.name.as_str()).collect::<Vec<_>>().join(", ");
+    let keys = || {
+        table
+            .partition_keys
+            .iter()
+            .map(|k| k.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     if table.partition_keys.is_empty() {
-        return Err(Fault::new(Code::InvalidArguments, format!("table `{name}` is not partitioned")));
+        return Err(Fault::new(
+            Code::InvalidArguments,
+            format!("table `{name}` is not partitioned"),
+        ));
     }
     for (column, _) in &spec.values {
         if !table.partition_keys.iter().any(|k| k.name == *column) {
-            return Err(Fault::new(Code::ColumnNotFound, format!("`{column}` is no partition column of `{name}`"))
-                .with_hint(format!("Its partition columns are {}.", keys())));
+            return Err(Fault::new(
+                Code::ColumnNotFound,
+                format!("`{column}` is no partition column of `{name}`"),
+            )
+            .with_hint(format!("Its partition columns are {}.", keys())));
         }
     }
     table
@@ -83,9 +119,10 @@ fn values_in_key_order(table: &Table, spec: &PartitionSpec) -> Result<Vec<String
                     format!("the partition of `{name}` lacks a value for `{}`", key.name),
                 )
                 .with_hint(format!("Name all of {}.", keys()))),
-                (Some(_), Some(_)) => {
-                    Err(Fault::new(Code::InvalidArguments, format!("partition column `{}` is given twice", key.name)))
-                }
+                (Some(_), Some(_)) => Err(Fault::new(
+                    Code::InvalidArguments,
+                    format!("partition column `{}` is given twice", key.name),
+                )),
             }
         })
         .collect()

@@ -1,7 +1,7 @@
 //! SHOW and DESCRIBE: one text column or a few, as Athena prints them.
 
-use owlake_catalog::projection::hive_location;
 use owlake_catalog::Table;
+use owlake_catalog::projection::hive_location;
 use owlake_dialect::{DatabaseName, DescribeStyle, DescribeTable, NamePattern, TableName};
 use owlake_fault::{Code, Fault};
 
@@ -17,11 +17,17 @@ fn kept(pattern: Option<&NamePattern>, name: &str) -> bool {
 }
 
 fn one_column(name: &str, values: impl IntoIterator<Item = String>) -> Result<CommandOutcome, Fault> {
-    Ok(CommandOutcome::rows(text_rows([name], values.into_iter().map(|v| [Some(v)]).collect())?))
+    Ok(CommandOutcome::rows(text_rows(
+        [name],
+        values.into_iter().map(|v| [Some(v)]).collect(),
+    )?))
 }
 
 impl CommandRunner {
-    pub(super) async fn show_databases(&self, pattern: Option<&NamePattern>) -> Result<CommandOutcome, Fault> {
+    pub(super) async fn show_databases(
+        &self,
+        pattern: Option<&NamePattern>,
+    ) -> Result<CommandOutcome, Fault> {
         let names = visible_databases(&self.resolver, &self.context, &self.context.settings.catalog).await?;
         one_column("database_name", names.into_iter().filter(|n| kept(pattern, n)))
     }
@@ -50,7 +56,15 @@ impl CommandRunner {
 
     async fn row(&self, name: &TableName) -> Result<std::sync::Arc<Table>, Fault> {
         let full = self.full_name(name);
-        self.resolver.table_row(&self.context, Action::Read, &full.catalog, &full.database, &full.table).await
+        self.resolver
+            .table_row(
+                &self.context,
+                Action::Read,
+                &full.catalog,
+                &full.database,
+                &full.table,
+            )
+            .await
     }
 
     pub(super) async fn show_partitions(&self, name: &TableName) -> Result<CommandOutcome, Fault> {
@@ -66,13 +80,21 @@ impl CommandRunner {
         let partitions = store.partitions(&full.database, &full.table).await?;
         one_column(
             "partition",
-            partitions.iter().map(|p| hive_location("", &table.partition_keys, &p.values).trim_matches('/').to_owned()),
+            partitions.iter().map(|p| {
+                hive_location("", &table.partition_keys, &p.values)
+                    .trim_matches('/')
+                    .to_owned()
+            }),
         )
     }
 
     pub(super) async fn show_columns(&self, name: &TableName) -> Result<CommandOutcome, Fault> {
         let table = self.row(name).await?;
-        let all = table.storage_descriptor.columns.iter().chain(&table.partition_keys);
+        let all = table
+            .storage_descriptor
+            .columns
+            .iter()
+            .chain(&table.partition_keys);
         one_column("field", all.map(|c| c.name.clone()).collect::<Vec<_>>())
     }
 
@@ -96,7 +118,10 @@ impl CommandRunner {
             .filter(|(key, _)| property.is_none_or(|p| p == key.as_str()))
             .map(|(key, value)| [Some(key.clone()), Some(value.clone())])
             .collect();
-        Ok(CommandOutcome::rows(text_rows(["prpt_name", "prpt_value"], rows)?))
+        Ok(CommandOutcome::rows(text_rows(
+            ["prpt_name", "prpt_value"],
+            rows,
+        )?))
     }
 
     pub(super) fn show_session(&self, pattern: Option<&NamePattern>) -> Result<CommandOutcome, Fault> {
@@ -114,25 +139,45 @@ impl CommandRunner {
                 ]
             })
             .collect();
-        Ok(CommandOutcome::rows(text_rows(["name", "value", "default", "type", "description"], rows)?))
+        Ok(CommandOutcome::rows(text_rows(
+            ["name", "value", "default", "type", "description"],
+            rows,
+        )?))
     }
 
     pub(super) async fn show_create_table(&self, name: &TableName) -> Result<CommandOutcome, Fault> {
         let table = self.row(name).await?;
-        one_column("createtab_stmt", create_statement(&table).lines().map(str::to_owned).collect::<Vec<_>>())
+        one_column(
+            "createtab_stmt",
+            create_statement(&table)
+                .lines()
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        )
     }
 
     pub(super) async fn describe(&self, describe: &DescribeTable) -> Result<CommandOutcome, Fault> {
         if describe.partition.is_some() || describe.column.len() > 1 {
-            return Err(Fault::new(Code::NotSupported, "DESCRIBE of a partition or a nested column is not supported yet"));
+            return Err(Fault::new(
+                Code::NotSupported,
+                "DESCRIBE of a partition or a nested column is not supported yet",
+            ));
         }
         let table = self.row(&describe.table).await?;
         let text = |v: &str| Some(v.to_owned());
         let mut rows: Vec<[Option<String>; 3]> = Vec::new();
-        let all = table.storage_descriptor.columns.iter().chain(&table.partition_keys);
+        let all = table
+            .storage_descriptor
+            .columns
+            .iter()
+            .chain(&table.partition_keys);
         for column in all {
             if describe.column.first().is_none_or(|c| *c == column.name) {
-                rows.push([text(&column.name), text(&column.data_type), column.comment.clone().or_else(|| text(""))]);
+                rows.push([
+                    text(&column.name),
+                    text(&column.data_type),
+                    column.comment.clone().or_else(|| text("")),
+                ]);
             }
         }
         if let (Some(column), true) = (describe.column.first(), rows.is_empty()) {
@@ -147,7 +192,11 @@ impl CommandRunner {
             rows.push([text("# col_name"), text("data_type"), text("comment")]);
             rows.push([text(""), None, None]);
             for key in &table.partition_keys {
-                rows.push([text(&key.name), text(&key.data_type), key.comment.clone().or_else(|| text(""))]);
+                rows.push([
+                    text(&key.name),
+                    text(&key.data_type),
+                    key.comment.clone().or_else(|| text("")),
+                ]);
             }
         }
         if describe.style != DescribeStyle::Columns && describe.column.is_empty() {
@@ -155,23 +204,47 @@ impl CommandRunner {
             rows.push([text("# Detailed Table Information"), None, None]);
             rows.extend(details(&table).into_iter().map(|(k, v)| [Some(k), Some(v), None]));
         }
-        Ok(CommandOutcome::rows(text_rows(["col_name", "data_type", "comment"], rows)?))
+        Ok(CommandOutcome::rows(text_rows(
+            ["col_name", "data_type", "comment"],
+            rows,
+        )?))
     }
 }
 
 fn details(table: &Table) -> Vec<(String, String)> {
     let storage = &table.storage_descriptor;
-    let serde = storage.serde_info.as_ref().and_then(|s| s.serialization_library.clone()).unwrap_or_default();
+    let serde = storage
+        .serde_info
+        .as_ref()
+        .and_then(|s| s.serialization_library.clone())
+        .unwrap_or_default();
     let mut rows = vec![
         ("Database:".to_owned(), table.database_name.clone()),
         ("Table:".to_owned(), table.name.clone()),
-        ("Table Type:".to_owned(), table.table_type.clone().unwrap_or_default()),
-        ("Location:".to_owned(), storage.location.clone().unwrap_or_default()),
+        (
+            "Table Type:".to_owned(),
+            table.table_type.clone().unwrap_or_default(),
+        ),
+        (
+            "Location:".to_owned(),
+            storage.location.clone().unwrap_or_default(),
+        ),
         ("SerDe Library:".to_owned(), serde),
-        ("InputFormat:".to_owned(), storage.input_format.clone().unwrap_or_default()),
-        ("OutputFormat:".to_owned(), storage.output_format.clone().unwrap_or_default()),
+        (
+            "InputFormat:".to_owned(),
+            storage.input_format.clone().unwrap_or_default(),
+        ),
+        (
+            "OutputFormat:".to_owned(),
+            storage.output_format.clone().unwrap_or_default(),
+        ),
     ];
-    rows.extend(table.parameters.iter().map(|(k, v)| (format!("Parameter {k}:"), v.clone())));
+    rows.extend(
+        table
+            .parameters
+            .iter()
+            .map(|(k, v)| (format!("Parameter {k}:"), v.clone())),
+    );
     rows
 }
 
@@ -179,15 +252,28 @@ fn details(table: &Table) -> Vec<(String, String)> {
 fn create_statement(table: &Table) -> String {
     let quote = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
     let column = |c: &owlake_catalog::Column| {
-        let comment = c.comment.as_ref().map(|t| format!(" COMMENT {}", quote(t))).unwrap_or_default();
+        let comment = c
+            .comment
+            .as_ref()
+            .map(|t| format!(" COMMENT {}", quote(t)))
+            .unwrap_or_default();
         format!("  `{}` {}{comment}", c.name, c.data_type)
     };
-    let list = |columns: &[owlake_catalog::Column]| columns.iter().map(column).collect::<Vec<_>>().join(",\n");
+    let list =
+        |columns: &[owlake_catalog::Column]| columns.iter().map(column).collect::<Vec<_>>().join(",\n");
     let pairs = |map: &owlake_catalog::model::Parameters| {
-        map.iter().map(|(k, v)| format!("  {}={}", quote(k), quote(v))).collect::<Vec<_>>().join(",\n")
+        map.iter()
+            .map(|(k, v)| format!("  {}={}", quote(k), quote(v)))
+            .collect::<Vec<_>>()
+            .join(",\n")
     };
     let storage = &table.storage_descriptor;
-    let mut out = format!("CREATE EXTERNAL TABLE `{}.{}`(\n{})\n", table.database_name, table.name, list(&storage.columns));
+    let mut out = format!(
+        "CREATE EXTERNAL TABLE `{}.{}`(\n{})\n",
+        table.database_name,
+        table.name,
+        list(&storage.columns)
+    );
     if let Some(comment) = &table.description {
         out += &format!("COMMENT {}\n", quote(comment));
     }
@@ -203,13 +289,21 @@ fn create_statement(table: &Table) -> String {
         }
     }
     if let (Some(input), Some(output)) = (&storage.input_format, &storage.output_format) {
-        out += &format!("STORED AS INPUTFORMAT\n  {}\nOUTPUTFORMAT\n  {}\n", quote(input), quote(output));
+        out += &format!(
+            "STORED AS INPUTFORMAT\n  {}\nOUTPUTFORMAT\n  {}\n",
+            quote(input),
+            quote(output)
+        );
     }
     if let Some(location) = &storage.location {
         out += &format!("LOCATION\n  {}\n", quote(location));
     }
-    let shown: owlake_catalog::model::Parameters =
-        table.parameters.iter().filter(|(k, _)| *k != "EXTERNAL").map(|(k, v)| (k.clone(), v.clone())).collect();
+    let shown: owlake_catalog::model::Parameters = table
+        .parameters
+        .iter()
+        .filter(|(k, _)| *k != "EXTERNAL")
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
     if !shown.is_empty() {
         out += &format!("TBLPROPERTIES (\n{})\n", pairs(&shown));
     }
@@ -223,8 +317,16 @@ pub(super) fn show_functions(pattern: Option<&NamePattern>) -> Result<CommandOut
         .scalar
         .iter()
         .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str)))
-        .chain(set.aggregate.iter().flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str))))
-        .chain(set.window.iter().flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str))))
+        .chain(
+            set.aggregate
+                .iter()
+                .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str))),
+        )
+        .chain(
+            set.window
+                .iter()
+                .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str))),
+        )
         .map(str::to_owned)
         .filter(|n| kept(pattern, n))
         .collect();

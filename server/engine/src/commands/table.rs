@@ -20,7 +20,11 @@ impl CommandRunner {
             table.database_name.clone_from(&settings.database);
         }
         refuse_reserved(&table.database_name)?;
-        let resource = Resource { catalog: &catalog, database: &table.database_name, table: Some(&table.name) };
+        let resource = Resource {
+            catalog: &catalog,
+            database: &table.database_name,
+            table: Some(&table.name),
+        };
         self.resolver.authorize(&self.context, Action::Change, resource)?;
         let store = self.resolver.catalog(&catalog)?;
         if create.if_not_exists && store.table(&table.database_name, &table.name).await?.is_some() {
@@ -36,16 +40,24 @@ impl CommandRunner {
         if let Some(spec) = ProjectionSpec::parse(&table)? {
             self.check_template_roots(&table, &spec)?;
         }
-        table.table_type.get_or_insert_with(|| "EXTERNAL_TABLE".to_owned());
-        table.parameters.entry("EXTERNAL".to_owned()).or_insert_with(|| "TRUE".to_owned());
+        table
+            .table_type
+            .get_or_insert_with(|| "EXTERNAL_TABLE".to_owned());
+        table
+            .parameters
+            .entry("EXTERNAL".to_owned())
+            .or_insert_with(|| "TRUE".to_owned());
         store.create_table(table, create.if_not_exists).await?;
         Ok(CommandOutcome::nothing())
     }
 
     fn checked_location(&self, table: &Table) -> Result<Location, Fault> {
         let Some(text) = &table.storage_descriptor.location else {
-            return Err(Fault::new(Code::SyntaxError, format!("table `{}` has no LOCATION", table.name))
-                .with_hint("Add LOCATION 's3://bucket/prefix/'."));
+            return Err(Fault::new(
+                Code::SyntaxError,
+                format!("table `{}` has no LOCATION", table.name),
+            )
+            .with_hint("Add LOCATION 's3://bucket/prefix/'."));
         };
         let location = Location::parse(text)?;
         self.roots.check(&location)?;
@@ -78,22 +90,38 @@ impl CommandRunner {
                 let hive = HiveType::from_arrow(&data_type).ok_or_else(|| {
                     Fault::new(
                         Code::NotSupported,
-                        format!("column `{column}` of `{name}` is stored as {data_type}, which has no Hive type"),
+                        format!(
+                            "column `{column}` of `{name}` is stored as {data_type}, which has no Hive type"
+                        ),
                     )
                     .with_hint("Write the column list without it.")
                 })?;
-                Ok(Column { name: column.to_lowercase(), data_type: hive.to_string(), comment: None })
+                Ok(Column {
+                    name: column.to_lowercase(),
+                    data_type: hive.to_string(),
+                    comment: None,
+                })
             })
             .filter(|column: &Result<Column, Fault>| {
-                !column.as_ref().is_ok_and(|c| table.partition_keys.iter().any(|k| k.name == c.name))
+                !column
+                    .as_ref()
+                    .is_ok_and(|c| table.partition_keys.iter().any(|k| k.name == c.name))
             })
             .collect()
     }
 
-    pub(super) async fn drop_table(&self, name: &TableName, if_exists: bool) -> Result<CommandOutcome, Fault> {
+    pub(super) async fn drop_table(
+        &self,
+        name: &TableName,
+        if_exists: bool,
+    ) -> Result<CommandOutcome, Fault> {
         let full = self.full_name(name);
         refuse_reserved(&full.database)?;
-        let resource = Resource { catalog: &full.catalog, database: &full.database, table: Some(&full.table) };
+        let resource = Resource {
+            catalog: &full.catalog,
+            database: &full.database,
+            table: Some(&full.table),
+        };
         self.resolver.authorize(&self.context, Action::Change, resource)?;
         let store = self.resolver.catalog(&full.catalog)?;
         if if_exists && store.table(&full.database, &full.table).await?.is_none() {
@@ -107,20 +135,34 @@ impl CommandRunner {
 fn check_columns(table: &Table) -> Result<(), Fault> {
     let name = table.qualified_name();
     if table.storage_descriptor.columns.is_empty() {
-        return Err(Fault::new(Code::InvalidArguments, format!("table `{name}` has no columns")));
+        return Err(Fault::new(
+            Code::InvalidArguments,
+            format!("table `{name}` has no columns"),
+        ));
     }
     let mut seen = HashSet::new();
-    for column in table.storage_descriptor.columns.iter().chain(&table.partition_keys) {
+    for column in table
+        .storage_descriptor
+        .columns
+        .iter()
+        .chain(&table.partition_keys)
+    {
         if !seen.insert(column.name.as_str()) {
-            return Err(Fault::new(Code::InvalidArguments, format!("column `{}` of `{name}` is declared twice", column.name))
-                .with_hint("A partition column may not repeat a data column."));
+            return Err(Fault::new(
+                Code::InvalidArguments,
+                format!("column `{}` of `{name}` is declared twice", column.name),
+            )
+            .with_hint("A partition column may not repeat a data column."));
         }
     }
     for key in &table.partition_keys {
         if key.data_type.contains('<') {
             return Err(Fault::new(
                 Code::InvalidArguments,
-                format!("partition column `{}` of `{name}` has type {}; only primitive types can be one", key.name, key.data_type),
+                format!(
+                    "partition column `{}` of `{name}` has type {}; only primitive types can be one",
+                    key.name, key.data_type
+                ),
             ));
         }
     }

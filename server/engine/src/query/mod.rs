@@ -38,6 +38,10 @@ impl std::error::Error for QueryFailure {
 
 impl From<Fault> for QueryFailure {
     fn from(fault: Fault) -> Self {
-        Self { fault, receipt: None, query_id: None }
+        Self {
+            fault,
+            receipt: None,
+            query_id: None,
+        }
     }
 }

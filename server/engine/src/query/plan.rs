@@ -62,8 +62,16 @@ pub struct Submitted {
 /// What is left to do.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Plan { plan: LogicalPlan, state: Box<SessionState> },
-    Explain { plan: LogicalPlan, state: Box<SessionState>, analyze: bool, kind: ExplainKind },
+    Plan {
+        plan: LogicalPlan,
+        state: Box<SessionState>,
+    },
+    Explain {
+        plan: LogicalPlan,
+        state: Box<SessionState>,
+        analyze: bool,
+        kind: ExplainKind,
+    },
     Command(Box<Command>),
 }
 
@@ -120,8 +128,9 @@ fn validate_schema() -> SchemaRef {
 impl Shared {
     /// Parses on a planning thread under the planning deadline.
     async fn parse(self: &Arc<Self>, sql: &str) -> Result<Statement, Fault> {
-        let (guard, text) = (self.config.guard.clone(), sql.to_owned());
-        self.within_planning_time(async move { owlake_dialect::parse(&text, &guard).map_err(Fault::from) }).await
+        let (guard, text) = (self.config.guard, sql.to_owned());
+        self.within_planning_time(async move { owlake_dialect::parse(&text, &guard).map_err(Fault::from) })
+            .await
     }
 
     /// Runs `work` on a planning thread; a plan that takes too long is left behind there.
@@ -141,7 +150,11 @@ impl Shared {
     }
 
     /// Parses and plans a statement for repeated execution.
-    pub(crate) async fn prepare(self: &Arc<Self>, context: QueryContext, sql: &str) -> Result<Prepared, Fault> {
+    pub(crate) async fn prepare(
+        self: &Arc<Self>,
+        context: QueryContext,
+        sql: &str,
+    ) -> Result<Prepared, Fault> {
         let statement = self.parse(sql).await?;
         let context = Arc::new(context);
         let (schema, parameters) = match &statement {
@@ -149,18 +162,28 @@ impl Shared {
                 let (plan, state) = self.bind(&context, None, query.clone(), None).await?;
                 let parameters = parameter_types(&plan, query.parameters)?;
                 let schema = match &statement {
-                    Statement::Explain { kind: ExplainKind::Validate, .. } => validate_schema(),
+                    Statement::Explain {
+                        kind: ExplainKind::Validate,
+                        ..
+                    } => validate_schema(),
                     Statement::Explain { .. } => explain_schema(),
                     _ => analyzed_schema(&plan, &state)?,
                 };
                 (schema, parameters)
             }
-            Statement::Command(command) => {
-                (result_schema(command).unwrap_or_else(|| Arc::new(Schema::empty())), Vec::new())
-            }
+            Statement::Command(command) => (
+                result_schema(command).unwrap_or_else(|| Arc::new(Schema::empty())),
+                Vec::new(),
+            ),
         };
         let kind = kind(&statement);
-        Ok(Prepared { sql: sql.to_owned(), statement, schema, parameters, kind })
+        Ok(Prepared {
+            sql: sql.to_owned(),
+            statement,
+            schema,
+            parameters,
+            kind,
+        })
     }
 
     /// Opens the account of a query and plans it. A failure is recorded too, with its receipt.
@@ -173,15 +196,30 @@ impl Shared {
     ) -> Result<Submitted, QueryFailure> {
         let context = Arc::new(context);
         let query_id = context.id.clone();
-        let failed = |fault: Fault, receipt| QueryFailure { fault, receipt, query_id: Some(query_id.clone()) };
-        let mut account = self.open_account(&context, sql).await.map_err(|fault| failed(fault, None))?;
+        let failed = |fault: Fault, receipt| QueryFailure {
+            fault,
+            receipt,
+            query_id: Some(query_id.clone()),
+        };
+        let mut account = self
+            .open_account(&context, sql)
+            .await
+            .map_err(|fault| failed(fault, None))?;
         let begun = Instant::now();
         let planned = self.plan(&context, &mut account, sql, prepared, parameters).await;
         account.add_planning(begun.elapsed());
         match planned {
             Ok((work, schema, kind)) => {
                 let deadline = Instant::now() + self.time_limit(&context);
-                Ok(Submitted { shared: Arc::clone(self), context, account, work, schema, deadline, kind })
+                Ok(Submitted {
+                    shared: Arc::clone(self),
+                    context,
+                    account,
+                    work,
+                    schema,
+                    deadline,
+                    kind,
+                })
             }
             Err(fault) => {
                 let receipt = account.finish(Some(&fault)).await.map(Box::new);
@@ -219,7 +257,10 @@ impl Shared {
         if given != statement.parameters() {
             return Err(Fault::new(
                 Code::InvalidParameterUsage,
-                format!("the statement has {} parameters, {given} values were given", statement.parameters()),
+                format!(
+                    "the statement has {} parameters, {given} values were given",
+                    statement.parameters()
+                ),
             ));
         }
         match statement {
@@ -228,16 +269,38 @@ impl Shared {
                 let schema = analyzed_schema(&plan, &state)?;
                 Ok((Work::Plan { plan, state }, schema, kind))
             }
-            Statement::Explain { analyze, kind: what, format, query } => {
-                if matches!(what, ExplainKind::Io | ExplainKind::Cost | ExplainKind::Partitions)
-                    || matches!(format, Some(ExplainFormat::Json | ExplainFormat::Graphviz))
+            Statement::Explain {
+                analyze,
+                kind: what,
+                format,
+                query,
+            } => {
+                if matches!(
+                    what,
+                    ExplainKind::Io | ExplainKind::Cost | ExplainKind::Partitions
+                ) || matches!(format, Some(ExplainFormat::Json | ExplainFormat::Graphviz))
                 {
-                    return Err(Fault::new(Code::NotSupported, "this form of EXPLAIN is not supported yet")
-                        .with_hint("EXPLAIN and EXPLAIN ANALYZE print the plan as text."));
+                    return Err(
+                        Fault::new(Code::NotSupported, "this form of EXPLAIN is not supported yet")
+                            .with_hint("EXPLAIN and EXPLAIN ANALYZE print the plan as text."),
+                    );
                 }
                 let (plan, state) = self.bind(context, Some(account), query, parameters).await?;
-                let schema = if what == ExplainKind::Validate { validate_schema() } else { explain_schema() };
-                Ok((Work::Explain { plan, state, analyze, kind: what }, schema, kind))
+                let schema = if what == ExplainKind::Validate {
+                    validate_schema()
+                } else {
+                    explain_schema()
+                };
+                Ok((
+                    Work::Explain {
+                        plan,
+                        state,
+                        analyze,
+                        kind: what,
+                    },
+                    schema,
+                    kind,
+                ))
             }
             Statement::Command(command) => {
                 let schema = result_schema(&command).unwrap_or_else(|| Arc::new(Schema::empty()));
@@ -275,14 +338,24 @@ impl Shared {
 
 /// The wire schema of the plan once operand types are settled.
 fn analyzed_schema(plan: &LogicalPlan, state: &SessionState) -> Result<SchemaRef, Fault> {
-    let analyzed =
-        state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {}).map_err(fault_from)?;
+    let analyzed = state
+        .analyzer()
+        .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
+        .map_err(fault_from)?;
     Ok(wire_schema(analyzed.schema().as_arrow()))
 }
 
 fn parameter_types(plan: &LogicalPlan, count: usize) -> Result<Vec<DataType>, Fault> {
     let inferred = plan.get_parameter_types().map_err(fault_from)?;
-    Ok((1..=count).map(|i| inferred.get(&format!("${i}")).cloned().flatten().unwrap_or(DataType::Null)).collect())
+    Ok((1..=count)
+        .map(|i| {
+            inferred
+                .get(&format!("${i}"))
+                .cloned()
+                .flatten()
+                .unwrap_or(DataType::Null)
+        })
+        .collect())
 }
 
 fn cast_parameters(values: Vec<ScalarValue>, types: &[DataType]) -> Result<Vec<ScalarValue>, Fault> {
@@ -300,7 +373,11 @@ fn cast_parameters(values: Vec<ScalarValue>, types: &[DataType]) -> Result<Vec<S
             let refused = || {
                 Fault::new(
                     Code::TypeMismatch,
-                    format!("parameter {} has type {}, its place asks for {wanted}", i + 1, value.data_type()),
+                    format!(
+                        "parameter {} has type {}, its place asks for {wanted}",
+                        i + 1,
+                        value.data_type()
+                    ),
                 )
             };
             // A number that would lose digits, or text that is no number, is the caller's mistake.

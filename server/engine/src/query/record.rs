@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use owlake_fault::{Code, Fault, Kind};
-use owlake_metering::{AthenaBilling, Ledger, Meter, PricePlan, QueryRecord, QueryState, Receipt, StatementType};
+use owlake_metering::{
+    AthenaBilling, Ledger, Meter, PricePlan, QueryRecord, QueryState, Receipt, StatementType,
+};
 use owlake_scan::ScanContext;
 use tokio::time::Instant;
 
@@ -172,12 +174,20 @@ impl QueryAccount {
         receipt.state = end_state(fault);
         receipt.error_code = fault.map(|f| f.code().to_string());
         receipt.error_message = fault.map(|f| {
-            if f.kind() == Kind::Internal { format!("{}: internal error", f.code()) } else { f.to_string() }
+            if f.kind() == Kind::Internal {
+                format!("{}: internal error", f.code())
+            } else {
+                f.to_string()
+            }
         });
         receipt.counters = self.meter.counters();
         let billing = &self.accounting.billing;
-        receipt.billed_bytes =
-            billing.billed_bytes(receipt.statement_type, receipt.state, false, receipt.counters.data_scanned_bytes);
+        receipt.billed_bytes = billing.billed_bytes(
+            receipt.statement_type,
+            receipt.state,
+            false,
+            receipt.counters.data_scanned_bytes,
+        );
         receipt.athena_cost_usd = billing.cost(receipt.billed_bytes);
         receipt.cost_usd = self.accounting.price.cost(&receipt.counters);
         receipt.price_plan.clone_from(&self.accounting.price.name);
@@ -201,7 +211,10 @@ impl QueryAccount {
 impl Drop for QueryAccount {
     fn drop(&mut self) {
         if self.record.is_some() {
-            let gone = Fault::new(Code::UserCanceled, "the client went away before the end of the result");
+            let gone = Fault::new(
+                Code::UserCanceled,
+                "the client went away before the end of the result",
+            );
             self.finish_now(Some(&gone));
         }
     }

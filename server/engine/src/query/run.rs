@@ -81,7 +81,15 @@ impl Submitted {
     ///
     /// Cancel safe: dropping the future ends the query as CANCELLED.
     pub async fn run(self) -> Result<RunningQuery, QueryFailure> {
-        let Self { shared, context, account, work, schema, deadline, kind } = self;
+        let Self {
+            shared,
+            context,
+            account,
+            work,
+            schema,
+            deadline,
+            kind,
+        } = self;
         let mut running = RunningQuery {
             shared,
             context,
@@ -131,7 +139,9 @@ impl RunningQuery {
 
     /// The receipt, once the query has ended well or badly.
     pub fn receipt(&self) -> Option<&Receipt> {
-        self.receipt.as_ref().or_else(|| self.failure.as_ref().and_then(|f| f.receipt.as_deref()))
+        self.receipt
+            .as_ref()
+            .or_else(|| self.failure.as_ref().and_then(|f| f.receipt.as_deref()))
     }
 
     /// The next batch; `None` after the last, when the receipt is there. After an error every call gives the same one.
@@ -191,12 +201,19 @@ impl RunningQuery {
                     other => other,
                 }
             }
-            Work::Explain { plan, state, analyze, kind } => self.explain(plan, state, analyze, kind).await,
+            Work::Explain {
+                plan,
+                state,
+                analyze,
+                kind,
+            } => self.explain(plan, state, analyze, kind).await,
         }
     }
 
     fn open(&mut self) -> Result<&mut Open, Fault> {
-        self.open.as_mut().ok_or_else(|| Fault::new(Code::GenericInternalError, "the query has ended"))
+        self.open
+            .as_mut()
+            .ok_or_else(|| Fault::new(Code::GenericInternalError, "the query has ended"))
     }
 
     /// Waits for a slot under the query's deadline.
@@ -234,8 +251,8 @@ impl RunningQuery {
             let result = caught(async {
                 let mut stream = execute_stream(running, task).map_err(fault_from)?;
                 while let Some(batch) = stream.next().await {
-                    let batch = to_wire(&batch.map_err(fault_from)?, &schema)
-                        .map_err(|e| fault_from(e.into()))?;
+                    let batch =
+                        to_wire(&batch.map_err(fault_from)?, &schema).map_err(|e| fault_from(e.into()))?;
                     if sender.send(Ok(batch)).await.is_err() {
                         break;
                     }
@@ -251,7 +268,11 @@ impl RunningQuery {
         let task = self.shared.runtimes.spawn_cpu(work)?;
         let open = self.open()?;
         open.account.executes();
-        open.attempt = Some(Attempt { batches, _task: task, plan });
+        open.attempt = Some(Attempt {
+            batches,
+            _task: task,
+            plan,
+        });
         Ok(())
     }
 
@@ -259,7 +280,11 @@ impl RunningQuery {
         let begun = Instant::now();
         let open = self.open()?;
         let source = open.source.as_ref().ok_or_else(ended)?;
-        let (state, plan, scan) = (source.state.clone(), source.plan.clone(), Arc::clone(&open.account.scan));
+        let (state, plan, scan) = (
+            source.state.clone(),
+            source.plan.clone(),
+            Arc::clone(&open.account.scan),
+        );
         let work = async move {
             let plan = state.create_physical_plan(&plan).await.map_err(fault_from)?;
             refuse_over_cap(&plan, &scan)?;
@@ -276,7 +301,10 @@ impl RunningQuery {
     /// A changed file is planned around once, as long as no row has left.
     fn may_replan(&self, fault: &Fault) -> bool {
         fault.kind() == Kind::Changed
-            && self.open.as_ref().is_some_and(|o| !o.replanned && o.account.rows_sent() == 0)
+            && self
+                .open
+                .as_ref()
+                .is_some_and(|o| !o.replanned && o.account.rows_sent() == 0)
     }
 
     async fn replan(&mut self) -> Result<(), Fault> {
@@ -327,7 +355,8 @@ impl RunningQuery {
         let pulled = if let Some(batch) = open.ready.pop_front() {
             Ok(Some(batch))
         } else if let Some(attempt) = &mut open.attempt {
-            self.guarded(async { attempt.batches.recv().await.transpose() }).await
+            self.guarded(async { attempt.batches.recv().await.transpose() })
+                .await
         } else {
             Ok(None)
         };
@@ -347,7 +376,11 @@ impl RunningQuery {
             return self.answer(column);
         }
         if kind == ExplainKind::Logical && !analyze {
-            let text = state.optimize(&plan).map_err(fault_from)?.display_indent().to_string();
+            let text = state
+                .optimize(&plan)
+                .map_err(fault_from)?
+                .display_indent()
+                .to_string();
             return self.answer(lines(&text));
         }
         self.enter().await?;
@@ -359,10 +392,16 @@ impl RunningQuery {
                 .schema()
                 .as_arrow(),
         );
-        self.open()?.source = Some(Source { plan, state, schema: result_schema });
+        self.open()?.source = Some(Source {
+            plan,
+            state,
+            schema: result_schema,
+        });
         if !analyze {
             let physical = self.physical_plan().await?;
-            let text = DisplayableExecutionPlan::new(physical.as_ref()).indent(false).to_string();
+            let text = DisplayableExecutionPlan::new(physical.as_ref())
+                .indent(false)
+                .to_string();
             return self.answer(lines(&text));
         }
         self.attempt().await?;
@@ -370,7 +409,9 @@ impl RunningQuery {
         let Some(attempt) = self.open()?.attempt.take() else {
             return Err(ended());
         };
-        let text = DisplayableExecutionPlan::with_metrics(attempt.plan.as_ref()).indent(false).to_string();
+        let text = DisplayableExecutionPlan::with_metrics(attempt.plan.as_ref())
+            .indent(false)
+            .to_string();
         self.answer(lines(&text))
     }
 
@@ -383,7 +424,11 @@ impl RunningQuery {
 
     async fn fail(&mut self, fault: Fault) -> QueryFailure {
         let receipt = self.end(Some(&fault)).await.map(Box::new);
-        let failure = QueryFailure { fault, receipt, query_id: Some(self.context.id.clone()) };
+        let failure = QueryFailure {
+            fault,
+            receipt,
+            query_id: Some(self.context.id.clone()),
+        };
         self.failure = Some(failure.clone());
         failure
     }
@@ -410,7 +455,10 @@ impl Open {
 impl Drop for RunningQuery {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
-            let gone = Fault::new(Code::UserCanceled, "the client went away before the end of the result");
+            let gone = Fault::new(
+                Code::UserCanceled,
+                "the client went away before the end of the result",
+            );
             self.shared.runtimes.spawn_io(async move {
                 let _receipt = open.close(Some(&gone)).await;
             });

@@ -26,7 +26,13 @@ impl PhysicalExprAdapterFactory for GlueAdapterFactory {
     fn create(&self, logical: SchemaRef, physical: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
         let renamed = Arc::new(self.renamed(&logical, &physical)?);
         let inner = DefaultPhysicalExprAdapterFactory.create(Arc::clone(&logical), Arc::clone(&renamed))?;
-        Ok(Arc::new(GlueAdapter { table: Arc::clone(&self.table), inner, logical, physical, renamed }))
+        Ok(Arc::new(GlueAdapter {
+            table: Arc::clone(&self.table),
+            inner,
+            logical,
+            physical,
+            renamed,
+        }))
     }
 }
 
@@ -66,9 +72,10 @@ struct GlueAdapter {
 impl GlueAdapter {
     fn check_types(&self, expr: &Arc<dyn PhysicalExpr>) -> Result<()> {
         for column in datafusion::physical_expr::utils::collect_columns(expr) {
-            let (Ok(want), Ok(stored)) =
-                (self.logical.field_with_name(column.name()), self.renamed.field_with_name(column.name()))
-            else {
+            let (Ok(want), Ok(stored)) = (
+                self.logical.field_with_name(column.name()),
+                self.renamed.field_with_name(column.name()),
+            ) else {
                 continue;
             };
             if !readable_as(stored.data_type(), want.data_type()) {
@@ -98,7 +105,7 @@ impl PhysicalExprAdapter for GlueAdapter {
                     && field.name() != column.name()
                 {
                     return Ok(Transformed::yes(
-                        Arc::new(Column::new(field.name(), column.index())) as Arc<dyn PhysicalExpr>
+                        Arc::new(Column::new(field.name(), column.index())) as Arc<dyn PhysicalExpr>,
                     ));
                 }
                 Ok(Transformed::no(node))

@@ -16,10 +16,17 @@ use crate::range_source::RangeSource;
 const TRAILER_BYTES: u64 = 8;
 
 /// The footer of `source`'s file version, from the cache where it is known. True when a cache answered.
-pub(crate) async fn footer(context: &ScanContext, source: &RangeSource) -> Result<(Arc<Footer>, bool), ScanError> {
+pub(crate) async fn footer(
+    context: &ScanContext,
+    source: &RangeSource,
+) -> Result<(Arc<Footer>, bool), ScanError> {
     let hint = context.config.footer_hint_bytes;
     let cap = context.config.max_footer_bytes;
-    context.caches.footer(source.version(), load(source, hint, cap)).await.map_err(|e| unshare(&e, source))
+    context
+        .caches
+        .footer(source.version(), load(source, hint, cap))
+        .await
+        .map_err(|e| unshare(&e, source))
 }
 
 /// Errors of a single-flight load are shared between waiters; each waiter reports its own copy.
@@ -27,7 +34,11 @@ pub(crate) fn unshare(error: &Arc<ScanError>, source: &RangeSource) -> ScanError
     let (table, file) = (source.table().to_owned(), source.version().key().to_owned());
     match error.as_ref() {
         ScanError::FileChanged { .. } => ScanError::FileChanged { table, file },
-        ScanError::BadFile { reason, .. } => ScanError::BadFile { table, file, reason: reason.clone() },
+        ScanError::BadFile { reason, .. } => ScanError::BadFile {
+            table,
+            file,
+            reason: reason.clone(),
+        },
         _ => ScanError::Store {
             action: "read",
             location: source.version().to_string(),
@@ -51,13 +62,21 @@ async fn load(source: &RangeSource, hint: u64, cap: u64) -> Result<Footer, ScanE
     let trailer = &tail[tail.len() - 8..];
     match &trailer[4..] {
         b"PAR1" => {}
-        b"PARE" => return Err(bad("its footer is encrypted, and no keys are configured".to_owned())),
+        b"PARE" => {
+            return Err(bad(
+                "its footer is encrypted, and no keys are configured".to_owned()
+            ));
+        }
         _ => return Err(bad("it does not end like a Parquet file".to_owned())),
     }
-    let length = u64::from(u32::from_le_bytes([trailer[0], trailer[1], trailer[2], trailer[3]]));
+    let length = u64::from(u32::from_le_bytes([
+        trailer[0], trailer[1], trailer[2], trailer[3],
+    ]));
     let stored_bytes = length + TRAILER_BYTES;
     if stored_bytes > size || stored_bytes > cap {
-        return Err(bad(format!("its footer claims {stored_bytes} bytes (file {size}, limit {cap})")));
+        return Err(bad(format!(
+            "its footer claims {stored_bytes} bytes (file {size}, limit {cap})"
+        )));
     }
     let start = size - stored_bytes;
     let encoded = if start >= tail_start {
@@ -72,14 +91,19 @@ async fn load(source: &RangeSource, hint: u64, cap: u64) -> Result<Footer, ScanE
     };
     let metadata = decode(&encoded).map_err(bad)?;
     check(&metadata, size).map_err(bad)?;
-    Ok(Footer { metadata: Arc::new(metadata), stored_bytes })
+    Ok(Footer {
+        metadata: Arc::new(metadata),
+        stored_bytes,
+    })
 }
 
 /// Malformed footers may panic below us (reliability 0.5): that is a bad file, not a dead query thread.
 fn decode(encoded: &[u8]) -> Result<ParquetMetaData, String> {
-    catch_unwind(AssertUnwindSafe(|| ParquetMetaDataReader::decode_metadata(encoded)))
-        .map_err(|_panic| "its footer is malformed".to_owned())?
-        .map_err(|e| format!("its footer does not parse: {e}"))
+    catch_unwind(AssertUnwindSafe(|| {
+        ParquetMetaDataReader::decode_metadata(encoded)
+    }))
+    .map_err(|_panic| "its footer is malformed".to_owned())?
+    .map_err(|e| format!("its footer does not parse: {e}"))
 }
 
 /// Claims in the footer that later code would trust: they must lie within the file.
@@ -92,7 +116,9 @@ fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), String> {
             return Err(format!("row group {index} claims a negative row count"));
         }
         for column in group.columns() {
-            let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+            let start = column
+                .dictionary_page_offset()
+                .unwrap_or_else(|| column.data_page_offset());
             let length = column.compressed_size();
             let inside = u64::try_from(start)
                 .ok()
@@ -100,7 +126,10 @@ fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), String> {
                 .and_then(|(s, l)| s.checked_add(l))
                 .is_some_and(|end| end <= size);
             if !inside {
-                return Err(format!("column {} of row group {index} lies outside the file", column.column_path()));
+                return Err(format!(
+                    "column {} of row group {index} lies outside the file",
+                    column.column_path()
+                ));
             }
         }
     }
@@ -110,9 +139,11 @@ fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), String> {
 /// Arrow schema by the Parquet schema alone: the embedded `ARROW:schema` hint is not trusted
 /// (it can panic in this release of arrow, reliability 0.6).
 pub(crate) fn arrow_schema(metadata: &ParquetMetaData) -> Result<Schema, String> {
-    catch_unwind(AssertUnwindSafe(|| parquet_to_arrow_schema(metadata.file_metadata().schema_descr(), None)))
-        .map_err(|_panic| "its schema is malformed".to_owned())?
-        .map_err(|e| format!("its schema is not readable: {e}"))
+    catch_unwind(AssertUnwindSafe(|| {
+        parquet_to_arrow_schema(metadata.file_metadata().schema_descr(), None)
+    }))
+    .map_err(|_panic| "its schema is malformed".to_owned())?
+    .map_err(|e| format!("its schema is not readable: {e}"))
 }
 
 /// Columns of the first data file under a table's location, for CREATE without a column list.
@@ -136,14 +167,24 @@ pub async fn footer_schema(
         context.config.coalesce_gap_bytes,
     );
     let (footer, cached) = footer(context, &source).await?;
-    context.meter.add(owlake_metering::Counter::MetadataBytes, footer.stored_bytes);
+    context
+        .meter
+        .add(owlake_metering::Counter::MetadataBytes, footer.stored_bytes);
     if cached {
-        context.meter.add(owlake_metering::Counter::CachedBytes, footer.stored_bytes);
+        context
+            .meter
+            .add(owlake_metering::Counter::CachedBytes, footer.stored_bytes);
     }
     let schema = arrow_schema(&footer.metadata).map_err(|reason| ScanError::BadFile {
         table: table.to_owned(),
         file: file.version.key().to_owned(),
         reason,
     })?;
-    Ok(Some(schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect()))
+    Ok(Some(
+        schema
+            .fields()
+            .iter()
+            .map(|f| (f.name().clone(), f.data_type().clone()))
+            .collect(),
+    ))
 }

@@ -23,10 +23,10 @@ use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::listing::ListedFile;
 use crate::parquet_scan::adapter::GlueAdapterFactory;
+use crate::parquet_scan::footer;
 use crate::parquet_scan::reader::{MeteredReaderFactory, ScanFile};
 use crate::parquet_scan::schema::{file_column, readable_as, reader_schema};
 use crate::parquet_scan::statistics::file_statistics;
-use crate::parquet_scan::footer;
 use crate::range_source::RangeSource;
 
 /// The URL that every scan node names; only readers of ours open anything (see `engine`'s store registry).
@@ -70,14 +70,25 @@ pub(crate) fn build(
     let mut statistics = Vec::with_capacity(files.len());
     for file in files {
         let stored = checked_schema(shape, file_schema, &file)?;
-        let stats = file_statistics(&file.footer.metadata, &stored, file_schema, &file.partition_values);
+        let stats = file_statistics(
+            &file.footer.metadata,
+            &stored,
+            file_schema,
+            &file.partition_values,
+        );
         statistics.push(stats.clone());
         split(&mut units, shape, node, file, Arc::new(stored), Arc::new(stats));
     }
     let merged = merge(&statistics, shape.table_schema.table_schema());
-    let mut options = TableParquetOptions { global: session.config_options().execution.parquet.clone(), ..Default::default() };
+    let mut options = TableParquetOptions {
+        global: session.config_options().execution.parquet.clone(),
+        ..Default::default()
+    };
     options.global.coerce_int96 = Some("ms".to_owned());
-    let factory = MeteredReaderFactory { context: Arc::clone(context), node: Arc::clone(node) };
+    let factory = MeteredReaderFactory {
+        context: Arc::clone(context),
+        node: Arc::clone(node),
+    };
     let source = ParquetSource::new(shape.table_schema.clone())
         .with_table_parquet_options(options)
         .with_parquet_file_reader_factory(Arc::new(factory));
@@ -87,7 +98,9 @@ pub(crate) fn build(
         .with_statistics(merged)
         .with_projection_indices(shape.projection.map(<[usize]>::to_vec))?
         .with_limit(shape.limit)
-        .with_expr_adapter(Some(Arc::new(GlueAdapterFactory { table: Arc::clone(&shape.table) })))
+        .with_expr_adapter(Some(Arc::new(GlueAdapterFactory {
+            table: Arc::clone(&shape.table),
+        })))
         .build();
     Ok(DataSourceExec::from_data_source(config))
 }
@@ -140,7 +153,11 @@ fn split(
     const UNIT_BYTES: u64 = 8 << 20;
     let metadata = Arc::clone(&file.footer.metadata);
     let leaves = referenced_leaves(&metadata, shape);
-    let scan_file = Arc::new(ScanFile { source: file.source, metadata: Arc::clone(&metadata), node: Arc::clone(node) });
+    let scan_file = Arc::new(ScanFile {
+        source: file.source,
+        metadata: Arc::clone(&metadata),
+        node: Arc::clone(node),
+    });
     let mut base = PartitionedFile::new_from_meta(file.listed.meta)
         .with_partition_values(file.partition_values)
         .with_arrow_schema(stored)
@@ -150,15 +167,30 @@ fn split(
     let mut start = 0;
     let mut bytes = 0;
     for (index, group) in groups.iter().enumerate() {
-        bytes += leaves.iter().map(|leaf| group.column(*leaf).byte_range().1).sum::<u64>();
+        bytes += leaves
+            .iter()
+            .map(|leaf| group.column(*leaf).byte_range().1)
+            .sum::<u64>();
         let last = index + 1 == groups.len();
         if !last && bytes < UNIT_BYTES {
             continue;
         }
-        let from = if start == 0 { 0 } else { first_byte(&metadata, start) };
-        let to = if last { i64::MAX } else { first_byte(&metadata, index + 1) };
+        let from = if start == 0 {
+            0
+        } else {
+            first_byte(&metadata, start)
+        };
+        let to = if last {
+            i64::MAX
+        } else {
+            first_byte(&metadata, index + 1)
+        };
         let whole = start == 0 && last;
-        let piece = if whole { base.clone() } else { base.clone().with_range(from, to) };
+        let piece = if whole {
+            base.clone()
+        } else {
+            base.clone().with_range(from, to)
+        };
         units.push(Unit { file: piece, bytes });
         start = index + 1;
         bytes = 0;
@@ -171,7 +203,9 @@ fn split(
 /// The offset by which the opener assigns a row group to a range: where its first column starts.
 fn first_byte(metadata: &ParquetMetaData, row_group: usize) -> i64 {
     let column = metadata.row_group(row_group).column(0);
-    column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset())
+    column
+        .dictionary_page_offset()
+        .unwrap_or_else(|| column.data_page_offset())
 }
 
 /// Leaf columns of the file that the referenced table columns read.
@@ -185,7 +219,10 @@ fn referenced_leaves(metadata: &ParquetMetaData, shape: &ScanShape<'_>) -> Vec<u
         .enumerate()
         .filter(|(_, leaf)| {
             leaf.path().parts().first().is_some_and(|root| {
-                shape.referenced.iter().any(|i| table.field(*i).name().eq_ignore_ascii_case(root))
+                shape
+                    .referenced
+                    .iter()
+                    .any(|i| table.field(*i).name().eq_ignore_ascii_case(root))
             })
         })
         .map(|(i, _)| i)

@@ -62,11 +62,15 @@ fn contains_scan(plan: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 fn has_dynamic_filter(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some() || expr.children().into_iter().any(has_dynamic_filter)
+    expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()
+        || expr.children().into_iter().any(has_dynamic_filter)
 }
 
 fn scan_config(plan: &Arc<dyn ExecutionPlan>) -> Option<FileScanConfig> {
-    plan.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<FileScanConfig>().cloned()
+    plan.downcast_ref::<DataSourceExec>()?
+        .data_source()
+        .downcast_ref::<FileScanConfig>()
+        .cloned()
 }
 
 /// Scans whose every row the operators above must consume.
@@ -79,9 +83,18 @@ fn drained_scans(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>)
         return;
     }
     match plan.name() {
-        "ProjectionExec" | "FilterExec" | "CoalescePartitionsExec" | "CoalesceBatchesExec" | "RepartitionExec"
-        | "AggregateExec" | "SortExec" | "SortPreservingMergeExec" | "UnionExec" | "WindowAggExec"
-        | "BoundedWindowAggExec" | "CooperativeExec" => {
+        "ProjectionExec"
+        | "FilterExec"
+        | "CoalescePartitionsExec"
+        | "CoalesceBatchesExec"
+        | "RepartitionExec"
+        | "AggregateExec"
+        | "SortExec"
+        | "SortPreservingMergeExec"
+        | "UnionExec"
+        | "WindowAggExec"
+        | "BoundedWindowAggExec"
+        | "CooperativeExec" => {
             for child in plan.children() {
                 drained_scans(child, scans);
             }
@@ -97,7 +110,11 @@ fn drained_scans(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>)
 }
 
 fn scan_files(config: &FileScanConfig) -> impl Iterator<Item = &Arc<ScanFile>> {
-    config.file_groups.iter().flat_map(|g| g.iter()).filter_map(|f| f.extension::<Arc<ScanFile>>())
+    config
+        .file_groups
+        .iter()
+        .flat_map(|g| g.iter())
+        .filter_map(|f| f.extension::<Arc<ScanFile>>())
 }
 
 fn lower_bound(config: &FileScanConfig) -> u64 {
@@ -135,14 +152,17 @@ fn lower_bound(config: &FileScanConfig) -> u64 {
 }
 
 /// Columns that exact statistics turn into literals are not read.
-fn is_constant(
-    file: &datafusion::datasource::listing::PartitionedFile,
-    table: &Schema,
-    root: &str,
-) -> bool {
+fn is_constant(file: &datafusion::datasource::listing::PartitionedFile, table: &Schema, root: &str) -> bool {
     use datafusion::common::stats::Precision;
-    let index = table.fields().iter().position(|f| f.name().eq_ignore_ascii_case(root));
-    let stats = file.statistics.as_ref().zip(index).and_then(|(s, i)| s.column_statistics.get(i).map(|c| (s, c)));
+    let index = table
+        .fields()
+        .iter()
+        .position(|f| f.name().eq_ignore_ascii_case(root));
+    let stats = file
+        .statistics
+        .as_ref()
+        .zip(index)
+        .and_then(|(s, i)| s.column_statistics.get(i).map(|c| (s, c)));
     stats.is_some_and(|(all, column)| {
         let all_null = matches!((&all.num_rows, &column.null_count), (Precision::Exact(r), Precision::Exact(n)) if r == n);
         let one_value = matches!((&column.min_value, &column.max_value), (Precision::Exact(a), Precision::Exact(b)) if a == b);

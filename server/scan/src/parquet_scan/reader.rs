@@ -49,7 +49,9 @@ impl ParquetFileReaderFactory for MeteredReaderFactory {
         _metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let Some(scan_file) = file.extension::<Arc<ScanFile>>() else {
-            return Err(DataFusionError::Internal("scan file without its source".to_owned()));
+            return Err(DataFusionError::Internal(
+                "scan file without its source".to_owned(),
+            ));
         };
         Ok(Box::new(MeteredReader {
             context: Arc::clone(&self.context),
@@ -68,13 +70,17 @@ struct MeteredReader {
 impl MeteredReader {
     /// The row group whose column chunks hold `range`; anything else is an index or a bloom filter.
     fn row_group_of(&self, range: &Range<u64>) -> Option<u64> {
-        self.file.metadata.row_groups().iter().position(|group| {
-            group.columns().iter().any(|column| {
-                let (start, length) = column.byte_range();
-                start <= range.start && range.end <= start + length
+        self.file
+            .metadata
+            .row_groups()
+            .iter()
+            .position(|group| {
+                group.columns().iter().any(|column| {
+                    let (start, length) = column.byte_range();
+                    start <= range.start && range.end <= start + length
+                })
             })
-        })
-        .map(|i| i as u64)
+            .map(|i| i as u64)
     }
 
     async fn read(&self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, ScanError> {
@@ -94,7 +100,9 @@ impl MeteredReader {
         for index in &metadata_ranges {
             answers[*index] = self.read_metadata(ranges[*index].clone()).await?;
         }
-        let data: Vec<usize> = (0..ranges.len()).filter(|i| !metadata_ranges.contains(i)).collect();
+        let data: Vec<usize> = (0..ranges.len())
+            .filter(|i| !metadata_ranges.contains(i))
+            .collect();
         if !data.is_empty() {
             let wanted: Vec<_> = data.iter().map(|i| ranges[*i].clone()).collect();
             for (index, bytes) in data.into_iter().zip(self.read_data(&wanted, &row_groups).await?) {
@@ -106,7 +114,9 @@ impl MeteredReader {
 
     async fn read_data(&self, ranges: &[Range<u64>], row_groups: &[u64]) -> Result<Vec<Bytes>, ScanError> {
         let source = &self.file.source;
-        self.node.reserve_data(&self.context, source.version(), ranges, row_groups).await?;
+        self.node
+            .reserve_data(&self.context, source.version(), ranges, row_groups)
+            .await?;
         let bytes = source.get_ranges(ranges).await?;
         self.node.proved_current(source.version());
         Ok(bytes)
@@ -119,7 +129,10 @@ impl MeteredReader {
             return Err(ScanError::BadFile {
                 table: source.table().to_owned(),
                 file: source.version().key().to_owned(),
-                reason: format!("an index of it claims {} bytes, limit {limit}", range.end - range.start),
+                reason: format!(
+                    "an index of it claims {} bytes, limit {limit}",
+                    range.end - range.start
+                ),
             });
         }
         let (bytes, cached) = self
@@ -128,7 +141,8 @@ impl MeteredReader {
             .blob(source.version(), range.clone(), source.get(range.clone()))
             .await
             .map_err(|e| footer::unshare(&e, source))?;
-        self.node.count_metadata(&self.context.meter, source.version(), range, cached);
+        self.node
+            .count_metadata(&self.context.meter, source.version(), range, cached);
         if !cached {
             self.node.proved_current(source.version());
         }
@@ -144,12 +158,17 @@ impl AsyncFileReader for MeteredReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
         async move {
             let mut answers = self.read(vec![range]).await.map_err(external)?;
-            answers.pop().ok_or_else(|| ParquetError::General("no answer to a ranged read".to_owned()))
+            answers
+                .pop()
+                .ok_or_else(|| ParquetError::General("no answer to a ranged read".to_owned()))
         }
         .boxed()
     }
 
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
         async move { self.read(ranges).await.map_err(external) }.boxed()
     }
 

@@ -19,13 +19,19 @@ pub(crate) fn file_column(file: &Schema, name: &str) -> Result<Option<usize>, St
     if let Ok(index) = file.index_of(name) {
         return Ok(Some(index));
     }
-    let mut found = file.fields().iter().enumerate().filter(|(_, f)| f.name().eq_ignore_ascii_case(name));
+    let mut found = file
+        .fields()
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| f.name().eq_ignore_ascii_case(name));
     match (found.next(), found.next()) {
         (None, _) => Ok(None),
         (Some((index, _)), None) => Ok(Some(index)),
-        (Some((_, a)), Some((_, b))) => {
-            Err(format!("columns `{}` and `{}` differ only in case", a.name(), b.name()))
-        }
+        (Some((_, a)), Some((_, b))) => Err(format!(
+            "columns `{}` and `{}` differ only in case",
+            a.name(),
+            b.name()
+        )),
     }
 }
 
@@ -36,7 +42,10 @@ pub(crate) fn reader_schema(table: &Schema, file: &Schema) -> Schema {
         .fields()
         .iter()
         .map(|field| {
-            let wanted = table.fields().iter().find(|t| t.name().eq_ignore_ascii_case(field.name()));
+            let wanted = table
+                .fields()
+                .iter()
+                .find(|t| t.name().eq_ignore_ascii_case(field.name()));
             let data_type = match (wanted.map(|t| t.data_type()), field.data_type()) {
                 (Some(DataType::Utf8View), DataType::Utf8 | DataType::Binary) => DataType::Utf8View,
                 (Some(DataType::BinaryView), DataType::Binary) => DataType::BinaryView,
@@ -59,18 +68,24 @@ pub(crate) fn readable_as(stored: &DataType, declared: &DataType) -> bool {
     }
     match (stored, declared) {
         (D::Utf8 | D::Utf8View | D::LargeUtf8 | D::Binary | D::BinaryView, D::Utf8 | D::Utf8View) => true,
-        (D::Utf8 | D::Utf8View | D::Binary | D::BinaryView | D::FixedSizeBinary(_), D::Binary | D::BinaryView) => true,
-        (D::Int8, D::Int16 | D::Int32 | D::Int64) | (D::Int16, D::Int32 | D::Int64) | (D::Int32, D::Int64) => true,
+        (
+            D::Utf8 | D::Utf8View | D::Binary | D::BinaryView | D::FixedSizeBinary(_),
+            D::Binary | D::BinaryView,
+        ) => true,
+        (D::Int8, D::Int16 | D::Int32 | D::Int64)
+        | (D::Int16, D::Int32 | D::Int64)
+        | (D::Int32, D::Int64) => true,
         // Writers that know no narrow integers store them as int32; a value out of range fails in the cast.
         (D::Int32, D::Int8 | D::Int16) => true,
-        (D::UInt8, D::Int16 | D::Int32 | D::Int64) | (D::UInt16, D::Int32 | D::Int64) | (D::UInt32, D::Int64) => true,
+        (D::UInt8, D::Int16 | D::Int32 | D::Int64)
+        | (D::UInt16, D::Int32 | D::Int64)
+        | (D::UInt32, D::Int64) => true,
         (D::Int8 | D::Int16 | D::Int32 | D::Int64, D::Utf8 | D::Utf8View) => true,
         (D::Float32, D::Float64) | (D::Float16, D::Float32 | D::Float64) => true,
         (D::Timestamp(..), D::Timestamp(TimeUnit::Millisecond, None)) => true,
-        (
-            D::Decimal32(p1, s1) | D::Decimal64(p1, s1) | D::Decimal128(p1, s1),
-            D::Decimal128(p2, s2),
-        ) => s2 >= s1 && i16::from(*p2) - i16::from(*s2) >= i16::from(*p1) - i16::from(*s1),
+        (D::Decimal32(p1, s1) | D::Decimal64(p1, s1) | D::Decimal128(p1, s1), D::Decimal128(p2, s2)) => {
+            s2 >= s1 && i16::from(*p2) - i16::from(*s2) >= i16::from(*p1) - i16::from(*s1)
+        }
         (D::List(a) | D::LargeList(a), D::List(b)) => readable_as(a.data_type(), b.data_type()),
         (D::Map(a, _), D::Map(b, _)) => map_readable(a, b),
         (D::Struct(a), D::Struct(b)) => b.iter().all(|want| struct_child_readable(a, want)),
@@ -93,14 +108,18 @@ fn map_readable(stored: &Field, declared: &Field) -> bool {
     // Entries are matched by position, so nested structs must agree in names and order.
     a.len() == 2
         && b.len() == 2
-        && a.iter().zip(b.iter()).all(|(x, y)| same_names(x.data_type(), y.data_type()) && readable_as(x.data_type(), y.data_type()))
+        && a.iter().zip(b.iter()).all(|(x, y)| {
+            same_names(x.data_type(), y.data_type()) && readable_as(x.data_type(), y.data_type())
+        })
 }
 
 fn same_names(a: &DataType, b: &DataType) -> bool {
     match (a, b) {
         (DataType::Struct(a), DataType::Struct(b)) => {
             a.len() == b.len()
-                && a.iter().zip(b.iter()).all(|(x, y)| x.name() == y.name() && same_names(x.data_type(), y.data_type()))
+                && a.iter()
+                    .zip(b.iter())
+                    .all(|(x, y)| x.name() == y.name() && same_names(x.data_type(), y.data_type()))
         }
         (DataType::List(a), DataType::List(b)) => same_names(a.data_type(), b.data_type()),
         _ => true,
@@ -117,7 +136,11 @@ mod tests {
 
     #[test]
     fn names_match_without_case_unless_ambiguous() {
-        let file = Schema::new(vec![field("Id", DataType::Int64), field("a", DataType::Int64), field("A", DataType::Int64)]);
+        let file = Schema::new(vec![
+            field("Id", DataType::Int64),
+            field("a", DataType::Int64),
+            field("A", DataType::Int64),
+        ]);
         assert_eq!(file_column(&file, "id"), Ok(Some(0)));
         assert_eq!(file_column(&file, "a"), Ok(Some(1)));
         assert_eq!(file_column(&file, "zzz"), Ok(None));

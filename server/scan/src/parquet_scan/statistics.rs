@@ -22,17 +22,30 @@ pub(crate) fn file_statistics(
     table: &Schema,
     partition_values: &[ScalarValue],
 ) -> Statistics {
-    let rows: usize =
-        metadata.row_groups().iter().map(|g| usize::try_from(g.num_rows()).unwrap_or(0)).sum();
-    let mut columns: Vec<ColumnStatistics> =
-        table.fields().iter().map(|f| column_statistics(metadata, file, f.name(), f.data_type(), rows)).collect();
-    columns.extend(partition_values.iter().map(|value| partition_statistics(value, rows)));
-    let bytes: i64 = metadata.row_groups().iter().map(|g| g.total_byte_size().max(0)).sum();
+    let rows: usize = metadata
+        .row_groups()
+        .iter()
+        .map(|g| usize::try_from(g.num_rows()).unwrap_or(0))
+        .sum();
+    let mut columns: Vec<ColumnStatistics> = table
+        .fields()
+        .iter()
+        .map(|f| column_statistics(metadata, file, f.name(), f.data_type(), rows))
+        .collect();
+    columns.extend(
+        partition_values
+            .iter()
+            .map(|value| partition_statistics(value, rows)),
+    );
+    let bytes: i64 = metadata
+        .row_groups()
+        .iter()
+        .map(|g| g.total_byte_size().max(0))
+        .sum();
     Statistics {
         num_rows: Precision::Exact(rows),
         total_byte_size: Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)),
         column_statistics: columns,
-        ..Default::default()
     }
 }
 
@@ -83,7 +96,12 @@ fn column_statistics(
     }
     let ordered = matches!(
         data_type,
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Timestamp(..)
+        DataType::Int8
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::Date32
+            | DataType::Timestamp(..)
     );
     if !ordered || field.data_type() != data_type || groups.is_empty() {
         return statistics;
@@ -91,7 +109,10 @@ fn column_statistics(
     if let Some(min) = extreme(converter.row_group_mins(groups).ok(), std::cmp::Ordering::Less) {
         statistics.min_value = Precision::Exact(min);
     }
-    if let Some(max) = extreme(converter.row_group_maxes(groups).ok(), std::cmp::Ordering::Greater) {
+    if let Some(max) = extreme(
+        converter.row_group_maxes(groups).ok(),
+        std::cmp::Ordering::Greater,
+    ) {
         statistics.max_value = Precision::Exact(max);
     }
     statistics

@@ -97,7 +97,7 @@ pub(crate) async fn start(args: &DemoArgs) -> Result<Demo, Box<dyn std::error::E
         std::io::stderr(),
         "{} objects, {}, {} rows in bucket {BUCKET}",
         summary.objects,
-        owlake_scan::decimal_bytes(summary.bytes),
+        owlake_metering::decimal_bytes(summary.bytes),
         summary.rows
     );
     // The tour should show what a real store's distance means, without making anybody wait.

@@ -77,7 +77,10 @@ impl<V> Handles<V> {
 
     /// Removes what was idle for too long, for the caller to drop outside the lock.
     pub(crate) fn take_expired(&self) -> Vec<V> {
-        let now = Instant::now();
+        self.take_expired_at(Instant::now())
+    }
+
+    fn take_expired_at(&self, now: Instant) -> Vec<V> {
         let mut entries = self.lock();
         let expired: Vec<String> = entries
             .iter()
@@ -117,15 +120,14 @@ mod tests {
         assert_eq!(handles.take("alice", &a).unwrap_err().code(), Code::HandleNotFound);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn unused_handles_expire() {
+    #[test]
+    fn unused_handles_expire() {
         let handles = Handles::new("ticket", 10, Duration::from_secs(60));
-        let kept = handles.insert("a", 1).unwrap();
-        handles.insert("a", 2).unwrap();
-        tokio::time::advance(Duration::from_secs(40)).await;
-        handles.with("a", &kept, |_| ()).unwrap();
-        tokio::time::advance(Duration::from_secs(40)).await;
-        assert_eq!(handles.take_expired(), vec![2]);
-        assert_eq!(handles.len(), 1);
+        let handle = handles.insert("a", 1).unwrap();
+        handles.with("a", &handle, |v| *v = 2).unwrap();
+        let begun = Instant::now();
+        assert!(handles.take_expired_at(begun + Duration::from_secs(50)).is_empty());
+        assert_eq!(handles.take_expired_at(begun + Duration::from_secs(70)), vec![2]);
+        assert_eq!(handles.len(), 0);
     }
 }
