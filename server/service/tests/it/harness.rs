@@ -87,6 +87,11 @@ impl TestServer {
         Builder::default().start().await
     }
 
+    /// Another server, with caches and a catalog of its own, on the same store.
+    pub async fn start_on(store: &Arc<MemS3>) -> Self {
+        Builder { store: Some(Arc::clone(store)), ..Builder::default() }.start().await
+    }
+
     /// Runs a statement that must succeed.
     pub async fn query(&self, sql: &str) -> Answer {
         run(&self.client, sql).await.unwrap_or_else(|e| panic!("{sql}\n{e}"))

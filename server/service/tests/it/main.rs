@@ -9,4 +9,6 @@
 )]
 
 mod harness;
+mod projection;
+mod reconcile;
 mod smoke;
