@@ -15,6 +15,7 @@ use crate::config::ScanConfig;
 use crate::error::ScanError;
 use crate::file_version::FileVersion;
 use crate::listing::Listing;
+use crate::location::Location;
 use crate::range_set::RangeSet;
 use crate::range_source::InFlight;
 use crate::stores::QueryStores;
@@ -40,6 +41,8 @@ pub struct ScanContext {
     pub in_flight: Arc<InFlight>,
     /// Set for the second attempt after a file changed: cached listings are not believed.
     pub fresh_listings: AtomicBool,
+    /// Listings of this attempt: all scans of a query see one version of a file.
+    listings: Mutex<HashMap<Location, Arc<Listing>>>,
     report: Mutex<ScanReport>,
 }
 
@@ -73,8 +76,42 @@ impl ScanContext {
             config,
             in_flight,
             fresh_listings: AtomicBool::new(false),
+            listings: Mutex::default(),
             report: Mutex::default(),
         }
+    }
+
+    /// The same rights, limits and meter for another scan, with nothing listed or reported yet.
+    ///
+    /// For tables in a foreign session, whose context lives as long as the table.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        Self::new(
+            Arc::clone(&self.meter),
+            Arc::clone(&self.budget),
+            self.workgroup.clone(),
+            self.now,
+            Arc::clone(&self.stores),
+            Arc::clone(&self.caches),
+            Arc::clone(&self.config),
+            Arc::clone(&self.in_flight),
+        )
+    }
+
+    /// What this attempt saw under `location`, if it listed it.
+    pub(crate) fn known_listing(&self, location: &Location) -> Option<Arc<Listing>> {
+        self.listings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(location)
+            .cloned()
+    }
+
+    /// Keeps `listing` for the rest of this attempt; of two that were made at once the first one counts.
+    pub(crate) fn keep_listing(&self, listing: Arc<Listing>) -> Arc<Listing> {
+        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        let location = listing.location.clone();
+        Arc::clone(listings.entry(location).or_insert(listing))
     }
 
     /// The context of the session a scan is planned in.
@@ -124,6 +161,10 @@ impl ScanContext {
     /// Forgets the scans of an attempt that is planned again.
     pub fn restart(&self) {
         self.fresh_listings.store(true, Ordering::Relaxed);
+        self.listings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         self.report
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

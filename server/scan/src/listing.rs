@@ -75,10 +75,18 @@ impl Listing {
     }
 }
 
-/// The data files under `location`, from the cache where it may be believed.
+/// The data files under `location`, as every scan of the query sees them; from the cache where it may be believed.
 ///
 /// Hidden names (`_x`, `.x`, anywhere below the prefix) and empty objects are no data files (athena-spec 2.1).
-pub(crate) async fn list(context: &ScanContext, location: &Location) -> Result<Listing, ScanError> {
+pub(crate) async fn list(context: &ScanContext, location: &Location) -> Result<Arc<Listing>, ScanError> {
+    if let Some(known) = context.known_listing(location) {
+        return Ok(known);
+    }
+    let listing = look_up(context, location).await?;
+    Ok(context.keep_listing(Arc::new(listing)))
+}
+
+async fn look_up(context: &ScanContext, location: &Location) -> Result<Listing, ScanError> {
     // A local listing costs less than a wrong answer.
     let cacheable = !matches!(location.store, StoreId::File) && !context.config.listing_ttl.is_zero();
     if !cacheable {

@@ -178,7 +178,7 @@ impl TableProvider for GlueTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let context = ScanContext::of(session)
-            .or_else(|| self.detached.clone())
+            .or_else(|| self.detached.as_ref().map(|d| Arc::new(d.renewed())))
             .ok_or_else(|| DataFusionError::Internal("a scan outside a query of the engine".to_owned()))?;
         let names = self.partition_names();
         let (partition_filters, data_filters): (Vec<Expr>, Vec<Expr>) = filters
@@ -253,7 +253,7 @@ async fn list_all(
             let context = Arc::clone(context);
             async move {
                 let listing = crate::listing::list(&context, &partition.location).await?;
-                Ok::<_, DataFusionError>((partition, Arc::new(listing)))
+                Ok::<_, DataFusionError>((partition, listing))
             }
         })
         .buffered(context.config.list_parallelism)

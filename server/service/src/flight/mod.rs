@@ -13,6 +13,7 @@ mod service;
 mod session_messages;
 pub(crate) mod sessions;
 pub(crate) mod sql_info;
+mod state;
 mod statement;
 pub(crate) mod status;
 mod stream;
@@ -20,4 +21,4 @@ pub(crate) mod trailers;
 pub(crate) mod xdbc;
 
 pub use front::FlightFront;
-pub(crate) use service::{FlightSql, PREPARED_IDLE};
+pub(crate) use state::{FlightSql, PREPARED_IDLE};

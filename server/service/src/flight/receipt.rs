@@ -6,6 +6,8 @@ use owlake_metering::{QueryState, Receipt, StatementType};
 use owlake_proto::v1;
 use prost::Message;
 
+use crate::flight::status::RECEIPT_TRAILER_MAX_BYTES;
+
 fn timestamp(t: DateTime<Utc>) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: t.timestamp(),
@@ -93,9 +95,13 @@ fn scan(scan: &owlake_metering::TableScan) -> v1::TableScan {
     }
 }
 
-/// Encoded receipt for the `owlake-receipt-bin` trailer.
+/// Encoded receipt for the `owlake-receipt-bin` trailer; the list of scans is left out where it would not fit.
 pub(crate) fn trailer_bytes(receipt: &Receipt) -> Vec<u8> {
-    to_proto(receipt).encode_to_vec()
+    let mut message = to_proto(receipt);
+    if message.encoded_len() > RECEIPT_TRAILER_MAX_BYTES {
+        message.scans.clear();
+    }
+    message.encode_to_vec()
 }
 
 /// Encoded `google.protobuf.Any` for the app_metadata of the last message.

@@ -1,240 +1,31 @@
 //! `FlightSqlService`: every command of the protocol that is offered, one line or two each.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
-
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use arrow_flight::flight_service_server::FlightService;
-use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
 use arrow_flight::sql::server::{FlightSqlService, PeekableFlightDataStream};
 use arrow_flight::sql::{
     ActionBeginTransactionRequest, ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
     ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
-    ActionEndTransactionRequest, Any, Command, CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas,
+    ActionEndTransactionRequest, CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas,
     CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes,
     CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery, CommandPreparedStatementUpdate,
-    CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult, ProstMessageExt, SqlInfo,
-    TicketStatementQuery,
+    CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult, SqlInfo, TicketStatementQuery,
 };
-use arrow_flight::{
-    Action, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, SchemaAsIpc,
-    SchemaResult, Ticket,
-};
+use arrow_flight::{Action, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, Ticket};
 use futures::Stream;
-use owlake_engine::{Engine, QueryFailure, Submitted};
 use owlake_fault::{Code, Fault};
 use prost::Message;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::flight::bounded::Handles;
 use crate::flight::metadata::{self, NameFilter};
-use crate::flight::prepared::PreparedEntry;
-use crate::flight::sessions::{Caller, Sessions};
-use crate::flight::statement::{Parked, info};
-use crate::flight::status::status;
+use crate::flight::state::{FlightSql, internal, to_status};
+use crate::flight::statement::Parked;
 use crate::flight::stream::{MessageStream, batch_stream, failure_status};
 use crate::flight::{actions, metadata_rows, parameters};
-
-/// Announced queries that wait for their DoGet.
-const MAX_TICKETS: usize = 1_000;
-/// How long a ticket waits.
-const TICKET_IDLE: Duration = Duration::from_secs(60);
-/// Prepared statements of all sessions.
-const MAX_PREPARED: usize = 10_000;
-/// How long an unused prepared statement stays.
-pub(crate) const PREPARED_IDLE: Duration = Duration::from_secs(1_800);
-/// How often expired handles are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// `ActionCancelQueryResult.CancelResult`, which `arrow-flight` keeps to itself.
 const CANCEL_RESULT_CANCELLED: i32 = 1;
 const CANCEL_RESULT_NOT_CANCELLABLE: i32 = 3;
-
-/// The Flight SQL service.
-pub(crate) struct FlightSql {
-    pub(crate) engine: Engine,
-    pub(crate) sessions: Sessions,
-    pub(crate) tickets: Handles<Parked>,
-    pub(crate) statements: Handles<PreparedEntry>,
-    running: Arc<Mutex<HashMap<String, (String, CancellationToken)>>>,
-    sql_info: SqlInfoData,
-    xdbc: XdbcTypeInfoData,
-}
-
-impl std::fmt::Debug for FlightSql {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FlightSql").field("sessions", &self.sessions).finish_non_exhaustive()
-    }
-}
-
-/// A query in the list of running ones, until dropped.
-#[derive(Debug)]
-pub(crate) struct RunningEntry {
-    handle: String,
-    running: Arc<Mutex<HashMap<String, (String, CancellationToken)>>>,
-}
-
-impl Drop for RunningEntry {
-    fn drop(&mut self) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.handle);
-    }
-}
-
-fn to_status(fault: &Fault) -> Status {
-    status(fault, None, None)
-}
-
-fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Status {
-    to_status(&Fault::new(Code::GenericInternalError, "internal error").with_source(error))
-}
-
-impl FlightSql {
-    /// A service over `engine`; expired handles are swept as long as it lives.
-    pub(crate) fn new(
-        engine: Engine,
-        sessions: Sessions,
-        sql_info: SqlInfoData,
-        xdbc: XdbcTypeInfoData,
-    ) -> Arc<Self> {
-        let service = Arc::new(Self {
-            sessions,
-            tickets: Handles::new("ticket", MAX_TICKETS, TICKET_IDLE),
-            statements: Handles::new("prepared statement", MAX_PREPARED, PREPARED_IDLE),
-            running: Arc::default(),
-            sql_info,
-            xdbc,
-            engine,
-        });
-        let weak = Arc::downgrade(&service);
-        service.engine.runtimes().spawn_io(sweep(weak));
-        service
-    }
-
-    /// The caller of a request.
-    pub(crate) fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Fault> {
-        self.sessions.caller(request.metadata(), request.extensions())
-    }
-
-    fn call<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        self.caller(request).map_err(|f| to_status(&f))
-    }
-
-    /// Refuses a request without an identity, before any of it is decoded.
-    pub(crate) fn authenticated<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        self.call(request).map(|_caller| ())
-    }
-
-    /// Lists a query as running, so that it can be cancelled from another connection of its session.
-    pub(crate) fn running(&self, owner: &str, handle: &str, cancel: CancellationToken) -> RunningEntry {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.insert(handle.to_owned(), (owner.to_owned(), cancel));
-        RunningEntry { handle: handle.to_owned(), running: Arc::clone(&self.running) }
-    }
-
-    /// Cancels the queries behind a FlightInfo's tickets; true when there was one.
-    pub(crate) fn cancel(&self, caller: &Caller, info: &FlightInfo) -> bool {
-        let mut cancelled = false;
-        for endpoint in &info.endpoint {
-            let Some(handle) = endpoint.ticket.as_ref().and_then(ticket_handle) else {
-                continue;
-            };
-            cancelled |= self.tickets.take(&caller.session, &handle).is_ok();
-            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((owner, cancel)) = running.get(&handle)
-                && *owner == caller.session
-            {
-                cancel.cancel();
-                cancelled = true;
-            }
-        }
-        cancelled
-    }
-
-    /// Drops what belongs to a session.
-    pub(crate) fn close_session(&self, session: &str) {
-        drop(self.statements.take_owner(session));
-        drop(self.tickets.take_owner(session));
-    }
-
-    /// GetSchema: the schema a statement would have, without running it.
-    pub(crate) async fn schema_of(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
-        let caller = self.call(&request)?;
-        let malformed = |e| to_status(&Fault::new(Code::InvalidArguments, "the descriptor is malformed").with_source(e));
-        let any = Any::decode(request.get_ref().cmd.as_ref()).map_err(malformed)?;
-        let schema = match Command::try_from(any).map_err(internal)? {
-            Command::CommandStatementQuery(command) => {
-                let prepared = self.engine.prepare(caller.context(self.engine.now()), &command.query).await;
-                prepared.map_err(|f| to_status(&f))?.schema
-            }
-            Command::CommandPreparedStatementQuery(command) => self
-                .prepared_schema(&caller, &command.prepared_statement_handle)
-                .map_err(|f| to_status(&f))?,
-            _ => {
-                let info = self.get_flight_info(request).await?.into_inner();
-                return Ok(Response::new(SchemaResult { schema: info.schema }));
-            }
-        };
-        let options = arrow::ipc::writer::IpcWriteOptions::default();
-        let result = SchemaResult::try_from(SchemaAsIpc::new(&schema, &options)).map_err(internal)?;
-        Ok(Response::new(result))
-    }
-
-    /// Announces a metadata command: its ticket is the command itself.
-    fn announce_command(
-        &self,
-        request: Request<FlightDescriptor>,
-        command: &impl ProstMessageExt,
-        schema: SchemaRef,
-    ) -> Result<Response<FlightInfo>, Status> {
-        self.call(&request)?;
-        let ticket = Ticket::new(command.as_any().encode_to_vec());
-        let info = info(&schema, request.into_inner(), "")?;
-        Ok(Response::new(info.with_endpoint(FlightEndpoint::new().with_ticket(ticket))))
-    }
-
-    fn answer(
-        &self,
-        batch: Result<RecordBatch, impl std::error::Error + Send + Sync + 'static>,
-    ) -> Result<Response<MessageStream>, Status> {
-        Ok(Response::new(batch_stream(batch.map_err(internal)?)))
-    }
-
-    async fn submit(&self, caller: &Caller, sql: &str) -> Result<Submitted, QueryFailure> {
-        self.engine.submit(caller.context(self.engine.now()), sql).await
-    }
-
-    /// Runs a statement to its end for its effect; the number of rows it changed.
-    async fn update<T>(&self, request: &Request<T>, submitted: Result<Submitted, QueryFailure>) -> Result<i64, Status> {
-        let fail = |f: QueryFailure| failure_status(&f);
-        let mut running = submitted.map_err(fail)?.run().await.map_err(fail)?;
-        if let Some(settings) = running.changed_settings() {
-            self.sessions.store(request.metadata(), request.extensions(), settings.clone());
-        }
-        while running.next_batch().await.map_err(fail)?.is_some() {}
-        Ok(0)
-    }
-}
-
-fn ticket_handle(ticket: &Ticket) -> Option<String> {
-    let any = Any::decode(ticket.ticket.as_ref()).ok()?;
-    let query: TicketStatementQuery = any.unpack().ok()??;
-    String::from_utf8(query.statement_handle.to_vec()).ok()
-}
-
-/// Drops expired handles until the service is gone.
-async fn sweep(service: Weak<FlightSql>) {
-    loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
-        let Some(service) = service.upgrade() else {
-            return;
-        };
-        drop(service.tickets.take_expired());
-        drop(service.statements.take_expired());
-    }
-}
 
 type Info = Result<Response<FlightInfo>, Status>;
 type Get = Result<Response<<FlightSql as FlightService>::DoGetStream>, Status>;

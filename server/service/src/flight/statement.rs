@@ -15,7 +15,7 @@ use crate::flight::FlightSql;
 use crate::flight::sessions::Caller;
 use crate::flight::status::status;
 use crate::flight::stream::{MessageStream, ReceiptSlot, failure_status, query_stream};
-use crate::flight::{receipt, service::RunningEntry};
+use crate::flight::{receipt, state::RunningEntry};
 
 /// A query that waits for its DoGet.
 #[derive(Debug)]

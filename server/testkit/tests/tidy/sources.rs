@@ -8,7 +8,28 @@ use crate::{assert_none, files, texts};
 const MAX_LINES: usize = 450;
 
 /// Files that may be longer, and why.
-const LONGER: &[(&str, usize, &str)] = &[];
+const LONGER: &[(&str, usize, &str)] = &[
+    (
+        "server/dialect/src/functions/arrays.rs",
+        600,
+        "one table of functions with their bodies",
+    ),
+    (
+        "server/dialect/src/functions/math.rs",
+        600,
+        "one table of functions with their bodies",
+    ),
+    (
+        "server/dialect/src/functions/regex.rs",
+        600,
+        "one table of functions with their bodies",
+    ),
+    (
+        "server/dialect/src/functions/strings.rs",
+        600,
+        "one table of functions with their bodies",
+    ),
+];
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &[
