@@ -1,14 +1,18 @@
 //! The service through its real wire: one binary, one module per promise.
 
 #![allow(
+    unreachable_pub,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "tests spawn, read the environment and stop at the first surprise"
+    reason = "tests spawn, read the environment and stop at the first surprise; nobody imports them"
 )]
 
+mod cancel;
 mod harness;
+mod lifecycle;
+mod process;
 mod projection;
 mod reconcile;
 mod smoke;
