@@ -10,6 +10,8 @@
 )]
 
 mod cancel;
+mod cap;
+mod freshness;
 mod harness;
 mod lifecycle;
 mod process;
