@@ -120,8 +120,29 @@ fn typed_literal(literal: &mut TypedString) -> Result<(), Fault> {
             "a TIMESTAMP literal with a time zone",
             "timestamp-with-time-zone",
         )),
+        DataType::Decimal(ExactNumberInfo::None) => {
+            literal.data_type = decimal_of(text)?;
+            Ok(())
+        }
         DataType::Time(..) => Err(refused("the type time", "time")),
         DataType::JSON => Err(refused("a JSON literal (use json_parse)", "json")),
         _ => Ok(()),
+    }
+}
+
+/// The type of `DECIMAL '12.34'`: as many digits as are written, leading zeros left out. The planner would round to scale 0.
+fn decimal_of(text: &str) -> Result<DataType, Fault> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let numeric = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if whole.len() + fraction.len() == 0 || !numeric(whole) || !numeric(fraction) {
+        return Err(Fault::new(Code::InvalidCastArgument, "the text of a DECIMAL literal is not a decimal number"));
+    }
+    let precision = (whole.trim_start_matches('0').len() + fraction.len()).max(1);
+    match (u64::try_from(precision), i64::try_from(fraction.len())) {
+        (Ok(precision), Ok(scale)) if precision <= 38 => {
+            Ok(DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale)))
+        }
+        _ => Err(Fault::new(Code::InvalidCastArgument, "a DECIMAL literal has more than 38 digits")),
     }
 }
