@@ -168,24 +168,28 @@ impl From<ScanError> for Fault {
 fn store_fault(text: String, source: object_store::Error) -> Fault {
     use object_store::Error as S;
     let fault = match &source {
-        S::NotFound { .. } if is_missing_bucket(&source) => Fault::new(
+        // A listing that fails has no kind of its own there: only its text says why.
+        _ if chain_says(&source, "NoSuchBucket") => Fault::new(
             Code::HiveBucketNotFound,
             format!("{text}: the bucket does not exist"),
         ),
         S::NotFound { .. } => Fault::new(Code::HiveFilesystemError, format!("{text}: not found")),
-        S::PermissionDenied { .. } | S::Unauthenticated { .. } => {
-            Fault::new(Code::HiveAccessDenied, format!("{text}: access denied"))
-                .with_hint("Check the credentials and the bucket policy.")
-        }
+        S::PermissionDenied { .. } | S::Unauthenticated { .. } => denied(text),
+        _ if chain_says(&source, "status code: 403") => denied(text),
         _ => Fault::new(Code::HiveFilesystemError, text).with_retry(Retry::Later(None)),
     };
     fault.with_source(source)
 }
 
-fn is_missing_bucket(error: &object_store::Error) -> bool {
+fn denied(text: String) -> Fault {
+    Fault::new(Code::HiveAccessDenied, format!("{text}: access denied"))
+        .with_hint("Check the credentials and the bucket policy.")
+}
+
+fn chain_says(error: &object_store::Error, code: &str) -> bool {
     let mut next: Option<&dyn std::error::Error> = Some(error);
     while let Some(e) = next {
-        if e.to_string().contains("NoSuchBucket") {
+        if e.to_string().contains(code) {
             return true;
         }
         next = e.source();
