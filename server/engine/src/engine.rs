@@ -271,7 +271,7 @@ impl Shared {
         let runtime = runtime
             .build_arc()
             .unwrap_or_else(|_infallible| Arc::clone(&self.base_runtime));
-        SessionStateBuilder::new_from_existing(self.base_state.clone())
+        let mut state = SessionStateBuilder::new_from_existing(self.base_state.clone())
             .with_session_id(context.id.clone())
             .with_config(config)
             .with_runtime_env(runtime)
@@ -279,7 +279,11 @@ impl Shared {
                 resolver: Arc::clone(&self.resolver),
                 context: Arc::clone(context),
             }))
-            .build()
+            .build();
+        // What now() and current_date are replaced by; without it they cannot be evaluated.
+        state.mark_start_execution();
+        state.execution_props_mut().query_execution_start_time = Some(context.now);
+        state
     }
 
     /// The cap of a query: the lowest of server, workgroup and session.

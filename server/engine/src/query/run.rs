@@ -376,11 +376,11 @@ impl RunningQuery {
             return self.answer(column);
         }
         if kind == ExplainKind::Logical && !analyze {
-            let text = state
-                .optimize(&plan)
-                .map_err(fault_from)?
-                .display_indent()
-                .to_string();
+            let work = async move {
+                let optimized = state.optimize(&plan).map_err(fault_from)?;
+                Ok(optimized.display_indent().to_string())
+            };
+            let text = self.guarded(self.shared.runtimes.plan(caught(work))).await?;
             return self.answer(lines(&text));
         }
         self.enter().await?;
@@ -482,7 +482,7 @@ fn ended() -> Fault {
 }
 
 fn lines(text: &str) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(text.lines()))
+    Arc::new(text.lines().map(Some).collect::<StringArray>())
 }
 
 fn spilled_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
