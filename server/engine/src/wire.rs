@@ -9,13 +9,14 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
+use owlake_dialect::shown_name;
 
 /// The schema that clients see for an engine schema.
 pub fn wire_schema(schema: &Schema) -> SchemaRef {
     let fields: Vec<Field> = schema
         .fields()
         .iter()
-        .map(|f| Field::new(f.name(), wire_type(f.data_type()), true))
+        .map(|f| Field::new(shown_name(f.name()), wire_type(f.data_type()), true))
         .collect();
     Arc::new(Schema::new(fields))
 }

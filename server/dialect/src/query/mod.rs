@@ -6,6 +6,7 @@ mod dialect;
 mod expression;
 mod fingerprint;
 mod literal;
+mod names;
 mod relation;
 mod rewrite;
 mod select;
@@ -24,6 +25,7 @@ use dialect::{AthenaDialect, Stop};
 use rewrite::Rewriter;
 use tokens::Tokens;
 
+pub use names::shown_name;
 pub use unnest::relation_planners;
 
 /// Stack for parsing one statement: the guard bounds the depth, debug builds have large frames.
@@ -43,6 +45,7 @@ pub(crate) fn parse(text: &str, limits: &GuardLimits) -> Result<Query, DialectEr
         let mut tree = tree(tokens, limits)?;
         let mut rewriter = Rewriter::new(limits);
         rewriter.query(&mut tree)?;
+        names::make_unique(&mut tree)?;
         Ok(Query {
             statement: Box::new(Statement::Query(tree)),
             parameters,

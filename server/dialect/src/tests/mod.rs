@@ -10,7 +10,7 @@ use owlake_fault::Fault;
 
 use crate::{GuardLimits, Query, Statement, parse};
 
-fn query(text: &str) -> Query {
+pub(crate) fn query(text: &str) -> Query {
     match parse(text, &GuardLimits::default()) {
         Ok(Statement::Query(query)) => query,
         other => panic!("{text}: {other:?}"),
@@ -18,7 +18,7 @@ fn query(text: &str) -> Query {
 }
 
 /// What the client is told.
-fn refusal(text: &str) -> String {
+pub(crate) fn refusal(text: &str) -> String {
     match parse(text, &GuardLimits::default()) {
         Err(error) => Fault::from(error).to_string(),
         Ok(statement) => panic!("{text}: {statement:?}"),

@@ -1,0 +1,196 @@
+//! Results with two columns of one name: Trino has them, the planner refuses them.
+//!
+//! All but the first get a name of their own, from which [`shown_name`] makes the written one again. Only the
+//! outermost SELECT: further in, a name that stands for two columns could be used.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned, Value, Visit, Visitor,
+};
+
+use super::rewrite::{Outcome, location};
+use crate::DialectError;
+
+/// Between the written name and the number of the column; no name holds control characters.
+const MARK: char = '\u{1f}';
+
+/// The name of a result's column as the statement wrote it.
+pub fn shown_name(name: &str) -> &str {
+    name.split_once(MARK).map_or(name, |(written, _)| written)
+}
+
+/// Gives the columns of the result names that differ.
+///
+/// # Errors
+/// `Syntax` when ORDER BY uses a name that two columns have, and for names with the mark.
+pub(super) fn make_unique(query: &mut Query) -> Outcome {
+    let twice = body(&mut query.body)?;
+    match &query.order_by {
+        Some(order_by) if !twice.is_empty() => refuse_ambiguous(order_by, twice),
+        _ => Ok(()),
+    }
+}
+
+/// Renames; the names that were there twice.
+fn body(body: &mut SetExpr) -> Outcome<HashSet<String>> {
+    match body {
+        SetExpr::Select(select) => columns(select),
+        SetExpr::Query(query) => {
+            make_unique(query)?;
+            Ok(HashSet::new())
+        }
+        SetExpr::SetOperation { left, right, .. } => stacker::maybe_grow(128 << 10, 2 << 20, || {
+            let mut twice = self::body(left)?;
+            twice.extend(self::body(right)?);
+            Ok(twice)
+        }),
+        _ => Ok(HashSet::new()),
+    }
+}
+
+fn columns(select: &mut Select) -> Outcome<HashSet<String>> {
+    let (mut seen, mut twice) = (HashSet::new(), HashSet::new());
+    for (index, item) in select.projection.iter_mut().enumerate() {
+        let Some(name) = name(item) else {
+            continue;
+        };
+        if name.value.contains(MARK) {
+            return Err(DialectError::syntax(
+                "a column name with a control character",
+                location(name.span),
+            ));
+        }
+        if seen.insert(name.value.clone()) {
+            continue;
+        }
+        let alias = Ident::with_quote('"', format!("{}{MARK}{index}", name.value));
+        twice.insert(name.value.clone());
+        rename(item, alias);
+    }
+    Ok(twice)
+}
+
+/// What the column of an item is called, where the item says so.
+fn name(item: &SelectItem) -> Option<&Ident> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(alias),
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(name),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last(),
+        _ => None,
+    }
+}
+
+fn rename(item: &mut SelectItem, new: Ident) {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => *alias = new,
+        SelectItem::UnnamedExpr(expr) => {
+            let expr = std::mem::replace(expr, Expr::value(Value::Null));
+            *item = SelectItem::ExprWithAlias { expr, alias: new };
+        }
+        _ => {}
+    }
+}
+
+fn refuse_ambiguous(order_by: &OrderBy, twice: HashSet<String>) -> Outcome {
+    let OrderByKind::Expressions(keys) = &order_by.kind else {
+        return Ok(());
+    };
+    let mut search = Ambiguous { twice };
+    for key in keys {
+        if let ControlFlow::Break(error) = key.expr.visit(&mut search) {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+struct Ambiguous {
+    twice: HashSet<String>,
+}
+
+impl Visitor for Ambiguous {
+    type Break = DialectError;
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<DialectError> {
+        match expr {
+            Expr::Identifier(name) if self.twice.contains(&name.value) => {
+                ControlFlow::Break(DialectError::syntax(
+                    format!("Column '{}' is ambiguous", name.value),
+                    location(expr.span()),
+                ))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{query, refusal};
+
+    fn names(text: &str) -> Vec<String> {
+        let tree = query(text).statement.to_string();
+        assert!(tree.contains(MARK), "{tree}");
+        tree.split(['"', ' ', ','])
+            .filter(|word| word.contains(MARK))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn all_but_the_first_of_a_name_are_told_apart_and_shown_as_written() {
+        for (text, shown) in [
+            ("SELECT 1 AS a, 'x' AS A, 2 AS b", vec!["a"]),
+            ("SELECT id, t.id, id AS id FROM t", vec!["id", "id"]),
+            (
+                "SELECT 1 AS a, 2 AS a UNION ALL SELECT 3 AS b, 4 AS b",
+                vec!["a", "b"],
+            ),
+            ("(SELECT 1 AS a, 2 AS a)", vec!["a"]),
+        ] {
+            let names = names(text);
+            assert_eq!(
+                names.iter().map(|n| shown_name(n)).collect::<Vec<_>>(),
+                shown,
+                "{text}"
+            );
+            let distinct: HashSet<&String> = names.iter().collect();
+            assert_eq!(distinct.len(), names.len(), "{text}");
+        }
+        assert_eq!(shown_name("plain"), "plain");
+    }
+
+    #[test]
+    fn queries_further_in_and_names_of_their_own_stay_as_they_are() {
+        for text in [
+            "SELECT a, b, c FROM t",
+            "SELECT 1 AS x FROM (SELECT 1 AS a, 2 AS a)",
+        ] {
+            assert!(!query(text).statement.to_string().contains(MARK), "{text}");
+        }
+    }
+
+    #[test]
+    fn sorting_by_a_name_of_two_columns_is_ambiguous() {
+        for text in [
+            "SELECT x AS a, y AS a FROM t ORDER BY a",
+            "SELECT a, a FROM t ORDER BY abs(a) DESC",
+        ] {
+            assert!(refusal(text).contains("Column 'a' is ambiguous"), "{text}");
+        }
+        for text in [
+            "SELECT x AS a, y AS a FROM t ORDER BY x",
+            "SELECT a, a FROM t ORDER BY 2",
+        ] {
+            names(text);
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_pretend_to_be_another() {
+        assert!(refusal("SELECT 1 AS \"a\u{1f}0\"").contains("control character"));
+    }
+}
