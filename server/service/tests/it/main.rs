@@ -18,4 +18,5 @@ mod lifecycle;
 mod process;
 mod projection;
 mod reconcile;
+mod slt;
 mod smoke;
