@@ -25,6 +25,8 @@ pub fn refuse_over_cap(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) -> 
     }
     let mut scans = Vec::new();
     drained_scans(plan, &mut scans);
+    // Of several scans only some may be counted, and the sum is no single table's.
+    let at_least = count_scans(plan) > 1;
     let mut total = 0_u64;
     let mut widest: Option<(u64, Arc<ScanFile>)> = None;
     for scan in scans {
@@ -37,7 +39,7 @@ pub fn refuse_over_cap(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) -> 
         }
     }
     match (context.budget.check(total), widest) {
-        (Err(exceeded), Some((_, file))) => Err(file.node.cap_exceeded(context, &exceeded, false)),
+        (Err(exceeded), Some((_, file))) => Err(file.node.cap_exceeded(context, &exceeded, at_least)),
         _ => Ok(()),
     }
 }
@@ -59,6 +61,10 @@ pub fn is_timing_dependent(plan: &Arc<dyn ExecutionPlan>) -> bool {
 
 fn contains_scan(plan: &Arc<dyn ExecutionPlan>) -> bool {
     scan_config(plan).is_some() || plan.children().into_iter().any(contains_scan)
+}
+
+fn count_scans(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    usize::from(scan_config(plan).is_some()) + plan.children().into_iter().map(count_scans).sum::<usize>()
 }
 
 fn has_dynamic_filter(expr: &Arc<dyn PhysicalExpr>) -> bool {

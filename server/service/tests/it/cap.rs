@@ -126,6 +126,27 @@ async fn a_plan_that_proves_its_bytes_is_refused_before_the_first_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_scans_are_refused_by_their_sum_which_is_called_a_lower_bound() {
+    let server = wide(EngineConfig::default()).await;
+    let one_scan = counters(&server.query("SELECT sum(n) FROM wide").await.receipt).data_scanned_bytes;
+    let both = "SELECT sum(n) FROM wide UNION ALL SELECT max(n + 1) FROM wide";
+    // A byte counts once for each scan that needs it.
+    assert_eq!(
+        counters(&server.query(both).await.receipt).data_scanned_bytes,
+        2 * one_scan
+    );
+    server
+        .client
+        .set("max_data_scanned_bytes", Some(&(2 * one_scan - 1).to_string()))
+        .unwrap();
+    server.store.reset_log();
+    let error = server.refused(both).await;
+    assert_eq!(counters(&receipt(&error)).data_scanned_bytes, 0);
+    assert!(error.to_string().contains("at least"), "{error}");
+    assert_eq!(data_reads(&server), Vec::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_whose_need_is_unknown_stops_before_the_read_that_would_pass_the_cap() {
     let server = wide(EngineConfig::default()).await;
     // `tag` is spread over its range in every page, so that no statistic can prune.
