@@ -136,13 +136,19 @@ fn decimal_of(text: &str) -> Result<DataType, Fault> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let numeric = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
     if whole.len() + fraction.len() == 0 || !numeric(whole) || !numeric(fraction) {
-        return Err(Fault::new(Code::InvalidCastArgument, "the text of a DECIMAL literal is not a decimal number"));
+        return Err(Fault::new(
+            Code::InvalidCastArgument,
+            "the text of a DECIMAL literal is not a decimal number",
+        ));
     }
     let precision = (whole.trim_start_matches('0').len() + fraction.len()).max(1);
     match (u64::try_from(precision), i64::try_from(fraction.len())) {
-        (Ok(precision), Ok(scale)) if precision <= 38 => {
-            Ok(DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale)))
-        }
-        _ => Err(Fault::new(Code::InvalidCastArgument, "a DECIMAL literal has more than 38 digits")),
+        (Ok(precision), Ok(scale)) if precision <= 38 => Ok(DataType::Decimal(
+            ExactNumberInfo::PrecisionAndScale(precision, scale),
+        )),
+        _ => Err(Fault::new(
+            Code::InvalidCastArgument,
+            "a DECIMAL literal has more than 38 digits",
+        )),
     }
 }

@@ -7,12 +7,13 @@ use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column};
 use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
 
 use crate::error::ScanError;
+use crate::parquet_scan::rounding::{RoundedMillis, compared, is_finer_than_millis};
 use crate::parquet_scan::schema::{file_column, readable_as};
 
 /// Adapter factory of one table.
@@ -91,12 +92,38 @@ impl GlueAdapter {
         }
         Ok(())
     }
+
+    /// Rounding instead of the cast that the stock adapter puts around fine timestamps; bottom up.
+    fn round(&self, node: Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn PhysicalExpr>>> {
+        let stored = |column: &Column| {
+            self.renamed
+                .fields()
+                .get(column.index())
+                .map(|f| f.data_type().clone())
+        };
+        if let Some(cast) = node.downcast_ref::<CastExpr>()
+            && let Some(column) = cast.expr().downcast_ref::<Column>()
+            && stored(column).is_some_and(|data_type| is_finer_than_millis(&data_type))
+        {
+            return Ok(Transformed::yes(Arc::new(RoundedMillis::new(Arc::clone(
+                cast.expr(),
+            )))));
+        }
+        match node
+            .downcast_ref::<BinaryExpr>()
+            .and_then(|binary| compared(binary, stored))
+        {
+            Some(comparison) => Ok(Transformed::yes(comparison)),
+            None => Ok(Transformed::no(node)),
+        }
+    }
 }
 
 impl PhysicalExprAdapter for GlueAdapter {
     fn rewrite(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
         self.check_types(&expr)?;
         let rewritten = self.inner.rewrite(expr)?;
+        let rewritten = rewritten.transform_up(|node| self.round(node)).data()?;
         // Names go back to the file's own: the reader's projection and pruning look them up there.
         rewritten
             .transform_down(|node| {

@@ -5,6 +5,7 @@ pub(crate) mod footer;
 pub(crate) mod plan;
 pub(crate) mod proof;
 pub(crate) mod reader;
+pub(crate) mod rounding;
 pub(crate) mod schema;
 pub(crate) mod statistics;
 
