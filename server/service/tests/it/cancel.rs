@@ -31,13 +31,26 @@ const PHASES: [Phase; 3] = [Phase::Listing, Phase::Footers, Phase::Data];
 
 /// A server with one slot, and a gate that holds the requests of a phase.
 async fn held(phase: Phase, engine: EngineConfig) -> (TestServer, Gate) {
-    let engine = EngineConfig { max_running: 1, ..engine };
-    let server = Builder { engine, ..Builder::default() }.start().await;
+    let engine = EngineConfig {
+        max_running: 1,
+        ..engine
+    };
+    let server = Builder {
+        engine,
+        ..Builder::default()
+    }
+    .start()
+    .await;
     for part in 0..4 {
-        server.put(&format!("t/part-{part}.parquet"), &numbers(part * 50_000..(part + 1) * 50_000));
+        server.put(
+            &format!("t/part-{part}.parquet"),
+            &numbers(part * 50_000..(part + 1) * 50_000),
+        );
     }
     server
-        .query(&format!("CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/t/'"))
+        .query(&format!(
+            "CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/t/'"
+        ))
         .await;
     let operation = match phase {
         Phase::Listing => Operation::ListObjectsV2,
@@ -53,7 +66,9 @@ async fn held(phase: Phase, engine: EngineConfig) -> (TestServer, Gate) {
 }
 
 async fn reached(gate: &Gate) {
-    timeout(PATIENCE, gate.wait_reached()).await.expect("the query never got to the gate");
+    timeout(PATIENCE, gate.wait_reached())
+        .await
+        .expect("the query never got to the gate");
 }
 
 /// State and error of all ledger rows of the stopped statement, once none of them runs any more.
@@ -68,19 +83,33 @@ async fn ledger(server: &TestServer) -> Vec<Vec<String>> {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, settled).await.expect("the ledger row never became final")
+    timeout(PATIENCE, settled)
+        .await
+        .expect("the ledger row never became final")
 }
 
 /// What holds after every stop.
 async fn assert_ended(server: &TestServer, gate: Gate, state: &str, error_code: &str) {
-    timeout(WITHIN, server.store.wait_idle()).await.expect("object reads went on for more than a second");
+    timeout(WITHIN, server.store.wait_idle())
+        .await
+        .expect("object reads went on for more than a second");
     let requests = server.store.counts().requests();
     // There is one slot: this answers only because the stopped query gave it back.
-    assert_eq!(ledger(server).await, vec![vec![state.to_owned(), error_code.to_owned()]]);
+    assert_eq!(
+        ledger(server).await,
+        vec![vec![state.to_owned(), error_code.to_owned()]]
+    );
     gate.release();
     assert_eq!(one(&server.query("SELECT 1").await), 1);
-    assert_eq!(server.store.counts().requests(), requests, "a stopped query went on reading");
-    assert_eq!(one(&server.query("SELECT count(*) FROM t WHERE n >= 0").await), 200_000);
+    assert_eq!(
+        server.store.counts().requests(),
+        requests,
+        "a stopped query went on reading"
+    );
+    assert_eq!(
+        one(&server.query("SELECT count(*) FROM t WHERE n >= 0").await),
+        200_000
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +135,9 @@ async fn dropping_a_stream_that_has_given_rows_ends_the_query() {
     assert!(stream.try_next().await.unwrap().unwrap().num_rows() > 0);
     reached(&gate).await;
     drop(stream);
-    timeout(WITHIN, server.store.wait_idle()).await.expect("object reads went on for more than a second");
+    timeout(WITHIN, server.store.wait_idle())
+        .await
+        .expect("object reads went on for more than a second");
     let requests = server.store.counts().requests();
     let row = format!(
         "SELECT state, error_code, rows_returned > 0 FROM system.queries WHERE query = '{sql}' AND state <> 'RUNNING'"
@@ -115,7 +146,14 @@ async fn dropping_a_stream_that_has_given_rows_ends_the_query() {
     while rows.is_empty() {
         rows = server.query(&row).await.rows;
     }
-    assert_eq!(rows, vec![vec!["CANCELLED".to_owned(), "USER_CANCELED".to_owned(), "true".to_owned()]]);
+    assert_eq!(
+        rows,
+        vec![vec![
+            "CANCELLED".to_owned(),
+            "USER_CANCELED".to_owned(),
+            "true".to_owned()
+        ]]
+    );
     gate.release();
     assert_eq!(one(&server.query("SELECT 1").await), 1);
     assert_eq!(server.store.counts().requests(), requests);
@@ -156,7 +194,10 @@ async fn start_and_cancel(client: &Client, gate: &Gate) -> String {
         end = stream.try_next() => panic!("ended before it was stopped: {end:?}"),
         () = reached(gate) => {}
     }
-    let receipt = stream.cancel(PATIENCE).await.expect("a cancelled query has a receipt");
+    let receipt = stream
+        .cancel(PATIENCE)
+        .await
+        .expect("a cancelled query has a receipt");
     receipt.query_id
 }
 
@@ -164,10 +205,15 @@ async fn start_and_cancel(client: &Client, gate: &Gate) -> String {
 async fn cancel_flight_info_ends_the_query_in_every_phase_and_brings_its_receipt() {
     for phase in PHASES {
         let (server, gate) = held(phase, EngineConfig::default()).await;
-        let query_id = timeout(PATIENCE, start_and_cancel(&server.client, &gate)).await.unwrap();
+        let query_id = timeout(PATIENCE, start_and_cancel(&server.client, &gate))
+            .await
+            .unwrap();
         assert_ended(&server, gate, "CANCELLED", "USER_CANCELED").await;
         let by_id = format!("SELECT state FROM system.queries WHERE query_id = '{query_id}'");
-        assert_eq!(server.query(&by_id).await.rows, vec![vec!["CANCELLED".to_owned()]]);
+        assert_eq!(
+            server.query(&by_id).await.rows,
+            vec![vec!["CANCELLED".to_owned()]]
+        );
     }
 }
 
@@ -184,7 +230,10 @@ async fn the_deadline_of_a_session_ends_the_query_in_every_phase() {
         let (server, gate) = held(phase, EngineConfig::default()).await;
         let hurried = connect(&server.url).await;
         run(&hurried, "SET SESSION query_timeout = '2s'").await.unwrap();
-        let error = timeout(PATIENCE, run(&hurried, STOPPED)).await.unwrap().unwrap_err();
+        let error = timeout(PATIENCE, run(&hurried, STOPPED))
+            .await
+            .unwrap()
+            .unwrap_err();
         assert_timed_out(&error);
         assert!(gate.reached() > 0, "stopped before it read");
         assert_ended(&server, gate, "FAILED", "EXCEEDED_TIME_LIMIT").await;
@@ -193,12 +242,18 @@ async fn the_deadline_of_a_session_ends_the_query_in_every_phase() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deadline_of_the_server_cannot_be_raised_by_a_session() {
-    let engine = EngineConfig { query_timeout: Duration::from_secs(4), ..EngineConfig::default() };
+    let engine = EngineConfig {
+        query_timeout: Duration::from_secs(4),
+        ..EngineConfig::default()
+    };
     let (server, gate) = held(Phase::Data, engine).await;
     let patient = connect(&server.url).await;
     // Refused or without effect: either way the server's limit holds.
     let _answer = run(&patient, "SET SESSION query_timeout = '1h'").await;
-    let error = timeout(PATIENCE, run(&patient, STOPPED)).await.unwrap().unwrap_err();
+    let error = timeout(PATIENCE, run(&patient, STOPPED))
+        .await
+        .unwrap()
+        .unwrap_err();
     assert_timed_out(&error);
     assert_ended(&server, gate, "FAILED", "EXCEEDED_TIME_LIMIT").await;
 }
@@ -218,8 +273,22 @@ async fn an_interrupt_of_the_shell_stops_the_query_on_the_server() {
         .unwrap();
     reached(&gate).await;
     let interrupt = format!("kill -INT {}", shell.id());
-    assert!(Command::new("sh").args(["-c", &interrupt]).status().unwrap().success());
-    let output = tokio::task::spawn_blocking(move || shell.wait_with_output()).await.unwrap().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        Command::new("sh")
+            .args(["-c", &interrupt])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = tokio::task::spawn_blocking(move || shell.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(130),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_ended(&server, gate, "CANCELLED", "USER_CANCELED").await;
 }

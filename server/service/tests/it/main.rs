@@ -20,3 +20,4 @@ mod projection;
 mod reconcile;
 mod slt;
 mod smoke;
+mod types;

@@ -14,7 +14,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// `owlake` with the test's own home and working directory, and none of the caller's variables.
 pub fn owlake(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_owlake"));
-    command.env_clear().env("HOME", home).current_dir(home).stdin(Stdio::null());
+    command
+        .env_clear()
+        .env("HOME", home)
+        .current_dir(home)
+        .stdin(Stdio::null());
     command
 }
 
@@ -47,9 +51,20 @@ pub struct Served {
 impl Served {
     /// Starts `owlake serve` on free ports; its log goes to a file in `home`.
     pub fn start(home: &Path, data_dir: &Path, args: &[&str]) -> Self {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(home.join("serve.log")).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(home.join("serve.log"))
+            .unwrap();
         let mut child = owlake(home)
-            .args(["serve", "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--http-listen",
+                "127.0.0.1:0",
+                "--data-dir",
+            ])
             .arg(data_dir)
             .args(args)
             .stdout(Stdio::piped())
@@ -65,7 +80,12 @@ impl Served {
             panic!("no ready line: {ready:?}\n{log}");
         };
         let http = http.strip_prefix("http://").expect("an HTTP address").to_owned();
-        Self { url: url.to_owned(), http, child, stdout }
+        Self {
+            url: url.to_owned(),
+            http,
+            child,
+            stdout,
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -95,7 +115,12 @@ impl Served {
     pub fn get(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.http).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.http).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.http
+        )
+        .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
