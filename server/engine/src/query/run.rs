@@ -228,16 +228,8 @@ impl RunningQuery {
         Ok(())
     }
 
-    /// `work`, cut short by the client's cancel or the deadline.
     async fn guarded<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        tokio::select! {
-            result = work => result,
-            () = self.context.cancel.cancelled() => Err(Fault::new(Code::UserCanceled, "the query was cancelled")),
-            () = tokio::time::sleep_until(self.deadline) => Err(Fault::new(
-                Code::ExceededTimeLimit,
-                "the query ran longer than its time limit (query_timeout)",
-            )),
-        }
+        within(&self.context, self.deadline, work).await
     }
 
     /// Makes the physical plan (lists, reads footers) and starts it.
@@ -329,9 +321,8 @@ impl RunningQuery {
                     }
                 }
                 Ok(None) => {
-                    // Validated once: the attempt is gone afterwards.
-                    if let Some(attempt) = self.open()?.attempt.take() {
-                        self.open()?.account.spilled(spilled_bytes(&attempt.plan));
+                    // The attempt stays until its answer is proved, so that a dropped call proves it again.
+                    if self.open()?.attempt.is_some() {
                         let scan = Arc::clone(&self.open()?.account.scan);
                         let work = async move { scan.validate().await.map_err(Fault::from) };
                         if let Err(fault) = self.guarded(self.shared.runtimes.plan(caught(work))).await {
@@ -340,6 +331,10 @@ impl RunningQuery {
                             }
                             self.replan().await?;
                             continue;
+                        }
+                        let open = self.open()?;
+                        if let Some(attempt) = open.attempt.take() {
+                            open.account.spilled(spilled_bytes(&attempt.plan));
                         }
                     }
                     return Ok(self.open()?.held.take());
@@ -350,18 +345,17 @@ impl RunningQuery {
         }
     }
 
+    /// The next batch of the attempt. Cancel safe: a batch is either still in the channel or returned.
     async fn pull(&mut self) -> Result<Option<RecordBatch>, Fault> {
-        let mut open = self.open.take().ok_or_else(ended)?;
-        let pulled = if let Some(batch) = open.ready.pop_front() {
-            Ok(Some(batch))
-        } else if let Some(attempt) = &mut open.attempt {
-            self.guarded(async { attempt.batches.recv().await.transpose() })
-                .await
-        } else {
-            Ok(None)
-        };
-        self.open = Some(open);
-        pulled
+        let (context, deadline) = (Arc::clone(&self.context), self.deadline);
+        let open = self.open()?;
+        if let Some(batch) = open.ready.pop_front() {
+            return Ok(Some(batch));
+        }
+        match &mut open.attempt {
+            Some(attempt) => within(&context, deadline, async { attempt.batches.recv().await.transpose() }).await,
+            None => Ok(None),
+        }
     }
 
     async fn explain(
@@ -463,6 +457,22 @@ impl Drop for RunningQuery {
                 let _receipt = open.close(Some(&gone)).await;
             });
         }
+    }
+}
+
+/// `work`, cut short by the client's cancel or the deadline.
+async fn within<T>(
+    context: &QueryContext,
+    deadline: Instant,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    tokio::select! {
+        result = work => result,
+        () = context.cancel.cancelled() => Err(Fault::new(Code::UserCanceled, "the query was cancelled")),
+        () = tokio::time::sleep_until(deadline) => Err(Fault::new(
+            Code::ExceededTimeLimit,
+            "the query ran longer than its time limit (query_timeout)",
+        )),
     }
 }
 
