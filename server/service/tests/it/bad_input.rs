@@ -160,7 +160,7 @@ async fn bad_queries_are_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_definitions_are_refused_by_name() {
-    use Code::{AlreadyExists, FailedPrecondition, InvalidArgument as Invalid, PermissionDenied};
+    use Code::{AlreadyExists, FailedPrecondition, InvalidArgument as Invalid};
     let cases: &[Case] = &[
         (
             "CREATE EXTERNAL TABLE x (n bigint) STORED AS PARQUET",
@@ -221,6 +221,14 @@ async fn bad_definitions_are_refused_by_name() {
         ("DESCRIBE nowhere", "TABLE_NOT_FOUND", Invalid, "nowhere"),
         ("SHOW PARTITIONS nowhere", "TABLE_NOT_FOUND", Invalid, "nowhere"),
         ("USE nodb", "SCHEMA_NOT_FOUND", Invalid, "nodb"),
+    ];
+    refused_all(&start().await, cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locations_outside_the_roots_or_of_no_known_form_are_refused() {
+    use Code::{InvalidArgument as Invalid, PermissionDenied};
+    let cases: &[Case] = &[
         (
             "CREATE EXTERNAL TABLE x (n bigint) STORED AS PARQUET LOCATION 's3://other/x/'",
             "LOCATION_NOT_ALLOWED",

@@ -30,6 +30,7 @@ pub struct Builder {
 /// A served lake.
 pub struct TestServer {
     pub store: Arc<MemS3>,
+    #[allow(dead_code, reason = "for tests that look beside the wire")]
     pub lake: Lake,
     pub client: Client,
     pub url: String,

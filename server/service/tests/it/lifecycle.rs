@@ -172,7 +172,8 @@ async fn kill_9_amid_ddl_and_queries_loses_nothing_that_was_acknowledged() {
     let server = Served::start(home.path(), &data, &["--config", &config]);
     let client = connect(&server.url).await;
     let tables = run(&client, "SHOW TABLES").await.unwrap().rows.concat();
-    for name in acknowledged.lock().unwrap().iter() {
+    let names = acknowledged.lock().unwrap().clone();
+    for name in &names {
         assert!(tables.contains(name), "{name} was acknowledged and is gone");
         let described = run(&client, &format!("DESCRIBE {name}")).await.unwrap();
         assert!(!described.rows.is_empty(), "{name} is there by half");
