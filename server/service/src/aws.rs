@@ -25,7 +25,11 @@ pub(crate) async fn access(locations: &[LocationConfig], environment: &AwsEnviro
     let region = match &environment.region {
         Some(region) => Some(region.clone()),
         // Reads the profile file only.
-        None => ProfileFileRegionProvider::builder().build().region().await.map(|r| r.to_string()),
+        None => ProfileFileRegionProvider::builder()
+            .build()
+            .region()
+            .await
+            .map(|r| r.to_string()),
     };
     let mut access: Vec<S3Access> = locations
         .iter()
@@ -33,7 +37,10 @@ pub(crate) async fn access(locations: &[LocationConfig], environment: &AwsEnviro
         .map(|location| S3Access {
             prefix: location.prefix.clone(),
             region: location.region.clone().or_else(|| region.clone()),
-            endpoint_url: location.endpoint_url.clone().or_else(|| environment.endpoint_url.clone()),
+            endpoint_url: location
+                .endpoint_url
+                .clone()
+                .or_else(|| environment.endpoint_url.clone()),
             allow_http: location.allow_http || (location.endpoint_url.is_none() && environment.allow_http),
             anonymous: location.anonymous,
             requester_pays: location.requester_pays,
@@ -62,9 +69,11 @@ fn fixed(key_id: &str, secret_key: &str, token: Option<&str>) -> AwsCredentialPr
 
 fn environment_credentials(environment: &AwsEnvironment) -> AwsCredentialProvider {
     match (&environment.access_key_id, &environment.secret_access_key) {
-        (Some(id), Some(secret)) => {
-            fixed(id.expose(), secret.expose(), environment.session_token.as_ref().map(|t| t.expose()))
-        }
+        (Some(id), Some(secret)) => fixed(
+            id.expose(),
+            secret.expose(),
+            environment.session_token.as_ref().map(|t| t.expose()),
+        ),
         _ => Arc::new(SdkCredentials::new(None)),
     }
 }
@@ -99,16 +108,24 @@ struct SdkCredentials {
 
 impl SdkCredentials {
     fn new(role: Option<Role>) -> Self {
-        Self { role, chain: OnceCell::new(), current: Mutex::new(None) }
+        Self {
+            role,
+            chain: OnceCell::new(),
+            current: Mutex::new(None),
+        }
     }
 
     async fn load(role: Option<Role>) -> Result<SharedCredentialsProvider, object_store::Error> {
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        let base = config.credentials_provider().ok_or_else(|| failure("no AWS credentials are configured"))?;
+        let base = config
+            .credentials_provider()
+            .ok_or_else(|| failure("no AWS credentials are configured"))?;
         Ok(match role {
             None => base,
             Some(role) => {
-                let mut builder = AssumeRoleProvider::builder(role.arn).configure(&config).session_name("owlake");
+                let mut builder = AssumeRoleProvider::builder(role.arn)
+                    .configure(&config)
+                    .session_name("owlake");
                 if let Some(id) = role.external_id {
                     builder = builder.external_id(id);
                 }
@@ -119,7 +136,10 @@ impl SdkCredentials {
 }
 
 fn failure(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
-    object_store::Error::Unauthenticated { path: "credentials".to_owned(), source: source.into() }
+    object_store::Error::Unauthenticated {
+        path: "credentials".to_owned(),
+        source: source.into(),
+    }
 }
 
 #[async_trait]
@@ -133,7 +153,10 @@ impl CredentialProvider for SdkCredentials {
         {
             return Ok(Arc::clone(credential));
         }
-        let chain = self.chain.get_or_try_init(|| Self::load(self.role.clone())).await?;
+        let chain = self
+            .chain
+            .get_or_try_init(|| Self::load(self.role.clone()))
+            .await?;
         let fresh = chain.provide_credentials().await.map_err(failure)?;
         let credential = Arc::new(AwsCredential {
             key_id: fresh.access_key_id().to_owned(),
@@ -145,7 +168,10 @@ impl CredentialProvider for SdkCredentials {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "credentials end by the wall clock, not by a query's now")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "credentials end by the wall clock, not by a query's now"
+)]
 fn wall_clock() -> SystemTime {
     SystemTime::now()
 }

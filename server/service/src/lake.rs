@@ -12,7 +12,9 @@ use futures::Stream;
 use object_store::StaticCredentialProvider;
 use object_store::aws::AwsCredential;
 use owlake_catalog::SqliteCatalog;
-use owlake_engine::{Engine, EngineConfig, Principal, QueryContext, QueryFailure, RunningQuery, SessionSettings};
+use owlake_engine::{
+    Engine, EngineConfig, Principal, QueryContext, QueryFailure, RunningQuery, SessionSettings,
+};
 use owlake_fault::{Code, Fault};
 use owlake_metering::Receipt;
 use owlake_scan::{S3Access, ScanConfig};
@@ -117,10 +119,14 @@ impl LakeBuilder {
             let environment = crate::config::Environment::of_process().aws();
             self.parts.s3.extend(crate::aws::access(&[], &environment).await);
         }
-        let io = tokio::runtime::Handle::try_current()
-            .map_err(|e| Fault::new(Code::GenericInternalError, "a lake needs a tokio runtime").with_source(e))?;
+        let io = tokio::runtime::Handle::try_current().map_err(|e| {
+            Fault::new(Code::GenericInternalError, "a lake needs a tokio runtime").with_source(e)
+        })?;
         let wired = wire(self.parts, io)?;
-        Ok(Lake { wired: Arc::new(wired), settings: SessionSettings::default() })
+        Ok(Lake {
+            wired: Arc::new(wired),
+            settings: SessionSettings::default(),
+        })
     }
 }
 
@@ -170,12 +176,23 @@ impl Lake {
     pub async fn table(&self, name: &str) -> Result<Arc<dyn TableProvider>, Error> {
         let parts: Vec<&str> = name.split('.').collect();
         let (catalog, database, table) = match parts.as_slice() {
-            [table] => (self.settings.catalog.as_str(), self.settings.database.as_str(), *table),
+            [table] => (
+                self.settings.catalog.as_str(),
+                self.settings.database.as_str(),
+                *table,
+            ),
             [database, table] => (self.settings.catalog.as_str(), *database, *table),
             [catalog, database, table] => (*catalog, *database, *table),
-            _ => return Err(Fault::new(Code::InvalidArguments, format!("`{name}` is not a table name")).into()),
+            _ => {
+                return Err(
+                    Fault::new(Code::InvalidArguments, format!("`{name}` is not a table name")).into(),
+                );
+            }
         };
-        Ok(self.engine().detached_table(self.context(&self.settings), catalog, database, table).await?)
+        Ok(self
+            .engine()
+            .detached_table(self.context(&self.settings), catalog, database, table)
+            .await?)
     }
 
     /// The Flight SQL service of this lake, to be mounted in your own tonic server.
@@ -195,7 +212,14 @@ impl Lake {
         listener: tokio::net::TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        crate::server::serve(self, listener, crate::auth::Authenticator::anonymous(), None, shutdown).await
+        crate::server::serve(
+            self,
+            listener,
+            crate::auth::Authenticator::anonymous(),
+            None,
+            shutdown,
+        )
+        .await
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -215,7 +239,11 @@ impl Lake {
     }
 
     fn context(&self, settings: &SessionSettings) -> QueryContext {
-        QueryContext::new(Principal("embedded".to_owned()), settings.clone(), self.engine().now())
+        QueryContext::new(
+            Principal("embedded".to_owned()),
+            settings.clone(),
+            self.engine().now(),
+        )
     }
 }
 
@@ -264,9 +292,13 @@ impl QueryBuilder<'_> {
             engine.submit(context, self.sql).await?
         } else {
             let prepared = engine.prepare(context.clone(), self.sql).await?;
-            engine.submit_prepared(context, &prepared, self.parameters).await?
+            engine
+                .submit_prepared(context, &prepared, self.parameters)
+                .await?
         };
-        Ok(Query { running: submitted.run().await? })
+        Ok(Query {
+            running: submitted.run().await?,
+        })
     }
 }
 

@@ -38,7 +38,10 @@ impl QueryObserver for ToMetrics {
             cost: r.cost_usd,
         });
         if let Some(code) = r.error_code.as_deref()
-            && matches!(code, "EXCEEDED_SCAN_LIMIT" | "QUERY_QUEUE_FULL" | "EXCEEDED_MEMORY_LIMIT")
+            && matches!(
+                code,
+                "EXCEEDED_SCAN_LIMIT" | "QUERY_QUEUE_FULL" | "EXCEEDED_MEMORY_LIMIT"
+            )
         {
             self.0.refused(&code.to_ascii_lowercase());
         }

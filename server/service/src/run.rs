@@ -14,8 +14,8 @@ use owlake_fault::Fault;
 use tokio::sync::watch;
 
 use crate::args::{
-    BackupArgs, Command, ConfigAction, DataDirArgs, DemoArgs, EngineConfig, ImportSource, OwlakeArgs, RestoreArgs,
-    ServeArgs, ServerConfig, SqlCommand,
+    BackupArgs, Command, ConfigAction, DataDirArgs, DemoArgs, EngineConfig, ImportSource, OwlakeArgs,
+    RestoreArgs, ServeArgs, ServerConfig, SqlCommand,
 };
 use crate::auth::Authenticator;
 use crate::config::{Config, DEFAULT_TOML, Environment};
@@ -36,7 +36,11 @@ pub fn run(args: OwlakeArgs) -> ExitCode {
     // Fails only if a provider is installed already, and then there is one.
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let environment = Environment::of_process();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return report(&error),
     };
@@ -189,7 +193,9 @@ async fn keep_gauges(lake: Lake, metrics: Arc<Metrics>) {
 }
 
 async fn sql(args: SqlCommand, environment: &Environment) -> Result<ExitCode, Failure> {
-    let history = environment.get("HOME").map(|home| PathBuf::from(home).join(".owlake_history"));
+    let history = environment
+        .get("HOME")
+        .map(|home| PathBuf::from(home).join(".owlake_history"));
     let mut io = Streams::process(history);
     let options = match args.sql.connect_options(&mut io) {
         Ok(options) => options,
@@ -217,10 +223,20 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     let demo = demo::start(&args).await?;
     let (listener, address) = server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let (stop, stopping) = watch::channel(false);
-    let serving = server::serve(&demo.lake, listener, Authenticator::anonymous(), None, until_stopped(stopping));
+    let serving = server::serve(
+        &demo.lake,
+        listener,
+        Authenticator::anonymous(),
+        None,
+        until_stopped(stopping),
+    );
     let session = async {
         let mut io = Streams::process(None);
-        writeln!(io.err, "Serving Flight SQL at grpc://{address}, objects at {}", demo.endpoint())?;
+        writeln!(
+            io.err,
+            "Serving Flight SQL at grpc://{address}, objects at {}",
+            demo.endpoint()
+        )?;
         let mut options = ConnectOptions::new(format!("grpc://{address}").parse()?);
         options.database = Some(demo::DATABASE.to_owned());
         let client = match Client::connect(options).await {
@@ -247,33 +263,50 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     Ok(exit.into())
 }
 
-async fn import(files: Vec<PathBuf>, place: &DataDirArgs, environment: &Environment) -> Result<ExitCode, Failure> {
+async fn import(
+    files: Vec<PathBuf>,
+    place: &DataDirArgs,
+    environment: &Environment,
+) -> Result<ExitCode, Failure> {
     let data_dir = match place.resolve(environment) {
         Ok(path) => path,
         Err(error) => return Ok(usage(error)),
     };
     let mut documents = Vec::with_capacity(files.len());
     for file in files {
-        let text = std::fs::read_to_string(&file).map_err(|e| format!("`{}` cannot be read: {e}", file.display()))?;
+        let text = std::fs::read_to_string(&file)
+            .map_err(|e| format!("`{}` cannot be read: {e}", file.display()))?;
         documents.push((file.display().to_string(), text));
     }
     let lake = Lake::builder().data_dir(data_dir).build().await?;
     let report = import_glue_json(lake.catalog().as_ref(), documents).await;
     print(&report)?;
-    Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn backup(args: &BackupArgs, environment: &Environment) -> Result<ExitCode, Failure> {
     let data_dir = args.place.resolve(environment)?;
     owlake_catalog::sqlite::backup(&data_dir, &args.file).map_err(Fault::from)?;
-    print(format!("catalog of {} copied to {}", data_dir.display(), args.file.display()))?;
+    print(format!(
+        "catalog of {} copied to {}",
+        data_dir.display(),
+        args.file.display()
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn restore(args: &RestoreArgs, environment: &Environment) -> Result<ExitCode, Failure> {
     let data_dir = args.place.resolve(environment)?;
     owlake_catalog::sqlite::restore(&args.file, &data_dir).map_err(Fault::from)?;
-    print(format!("{} is now the catalog of {}", args.file.display(), data_dir.display()))?;
+    print(format!(
+        "{} is now the catalog of {}",
+        args.file.display(),
+        data_dir.display()
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -37,7 +37,10 @@ fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
 }
 
 /// The service of a lake behind an authenticator.
-pub(crate) fn flight_service(lake: &Lake, auth: Authenticator) -> Result<FlightServiceServer<FlightFront>, Error> {
+pub(crate) fn flight_service(
+    lake: &Lake,
+    auth: Authenticator,
+) -> Result<FlightServiceServer<FlightFront>, Error> {
     let facts = SqlInfoFacts {
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         statement_timeout_ms: i32::try_from(PREPARED_IDLE.as_millis()).unwrap_or(i32::MAX),
@@ -56,12 +59,19 @@ pub(crate) fn flight_service(lake: &Lake, auth: Authenticator) -> Result<FlightS
 fn function_facts() -> SqlInfoFacts {
     let names = owlake_dialect::functions::function_set().names();
     let is_time = |n: &str| {
-        ["date", "time", "day", "month", "year", "hour", "minute", "second", "week", "quarter"].iter().any(|w| n.contains(w))
+        [
+            "date", "time", "day", "month", "year", "hour", "minute", "second", "week", "quarter",
+        ]
+        .iter()
+        .any(|w| n.contains(w))
     };
     let is_text = |n: &str| {
-        ["str", "char", "pad", "trim", "lower", "upper", "concat", "regexp", "url", "json", "split", "replace", "reverse", "length", "hex", "base64"]
-            .iter()
-            .any(|w| n.contains(w))
+        [
+            "str", "char", "pad", "trim", "lower", "upper", "concat", "regexp", "url", "json", "split",
+            "replace", "reverse", "length", "hex", "base64",
+        ]
+        .iter()
+        .any(|w| n.contains(w))
     };
     let (datetime, rest): (Vec<_>, Vec<_>) = names.into_iter().partition(|n| is_time(n));
     let (string, numeric): (Vec<_>, Vec<_>) = rest.into_iter().partition(|n| is_text(n));
@@ -147,10 +157,16 @@ pub(crate) async fn embedded_client(lake: &Lake, options: ConnectOptions) -> Res
     let mut client_io = Some(client_io);
     let connect = tower::service_fn(move |_uri: http::Uri| {
         let io: Option<DuplexStream> = client_io.take();
-        async move { io.map(TokioIo::new).ok_or_else(|| std::io::Error::other("the embedded server has stopped")) }
+        async move {
+            io.map(TokioIo::new)
+                .ok_or_else(|| std::io::Error::other("the embedded server has stopped"))
+        }
     });
     let endpoint = tune_endpoint(Endpoint::from_static("http://embedded"));
-    let channel = endpoint.connect_with_connector(connect).await.map_err(|e| refused(Box::new(e)))?;
+    let channel = endpoint
+        .connect_with_connector(connect)
+        .await
+        .map_err(|e| refused(Box::new(e)))?;
     Client::from_channel(channel, options).await
 }
 

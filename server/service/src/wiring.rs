@@ -53,7 +53,10 @@ pub(crate) struct Wired {
 }
 
 /// The wall clock, read once per query at its door.
-#[expect(clippy::disallowed_methods, reason = "the one place where a query's now comes from")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where a query's now comes from"
+)]
 fn now() -> DateTime<Utc> {
     Utc::now()
 }
@@ -80,8 +83,12 @@ pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fa
         .map_err(|e| Fault::new(Code::GenericInternalError, "threads cannot be started").with_source(e))?;
     let price = match parts.price_plan.as_deref() {
         None => PricePlan::aws_s3(),
-        Some(name) => PricePlan::named(name)
-            .ok_or_else(|| Fault::new(Code::InvalidArguments, format!("price plan `{name}` does not exist")))?,
+        Some(name) => PricePlan::named(name).ok_or_else(|| {
+            Fault::new(
+                Code::InvalidArguments,
+                format!("price plan `{name}` does not exist"),
+            )
+        })?,
     };
     let caches = Arc::new(ScanCaches::new(&parts.scan, parts.observers.caches));
     let engine = EngineBuilder::new(runtimes, Arc::new(stores), Arc::new(ledger), now)
@@ -93,7 +100,11 @@ pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fa
         .athena_billing(AthenaBilling::default())
         .observer(parts.observers.queries.unwrap_or_else(|| Arc::new(NoObserver)))
         .build()?;
-    Ok(Wired { engine, catalog, data_dir })
+    Ok(Wired {
+        engine,
+        catalog,
+        data_dir,
+    })
 }
 
 fn open_data_dir(path: &Path) -> Result<(Option<DataDir>, SqliteCatalog, Ledger), Fault> {

@@ -353,7 +353,12 @@ impl RunningQuery {
             return Ok(Some(batch));
         }
         match &mut open.attempt {
-            Some(attempt) => within(&context, deadline, async { attempt.batches.recv().await.transpose() }).await,
+            Some(attempt) => {
+                within(&context, deadline, async {
+                    attempt.batches.recv().await.transpose()
+                })
+                .await
+            }
             None => Ok(None),
         }
     }

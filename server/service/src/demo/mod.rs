@@ -6,8 +6,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use owlake_client::cli::{self, Exit, SqlArgs, Streams};
 use owlake_client::Client;
+use owlake_client::cli::{self, Exit, SqlArgs, Streams};
 use owlake_mems3::{Latency, MemS3};
 
 use crate::args::DemoArgs;
@@ -82,16 +82,21 @@ pub(crate) async fn start(args: &DemoArgs) -> Result<Demo, Box<dyn std::error::E
     let store = Arc::new(MemS3::builder().bucket(BUCKET).start()?);
     let scale_factor = args.scale_factor;
     let target = Arc::clone(&store);
-    let _closed = writeln!(std::io::stderr(), "Generating a TPC-H lake at scale {scale_factor} ...");
+    let _closed = writeln!(
+        std::io::stderr(),
+        "Generating a TPC-H lake at scale {scale_factor} ..."
+    );
     let (done, generated) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new().name("owlake-demo-data".to_owned()).spawn(move || {
-        let summary = lake::generate(scale_factor, |key, bytes| {
-            target.put(BUCKET, key, bytes);
-            Ok(())
-        });
-        // The receiver is gone only when the demo was stopped.
-        let _stopped = done.send(summary);
-    })?;
+    std::thread::Builder::new()
+        .name("owlake-demo-data".to_owned())
+        .spawn(move || {
+            let summary = lake::generate(scale_factor, |key, bytes| {
+                target.put(BUCKET, key, bytes);
+                Ok(())
+            });
+            // The receiver is gone only when the demo was stopped.
+            let _stopped = done.send(summary);
+        })?;
     let summary = generated.await??;
     let _closed = writeln!(
         std::io::stderr(),
@@ -101,16 +106,23 @@ pub(crate) async fn start(args: &DemoArgs) -> Result<Demo, Box<dyn std::error::E
         summary.rows
     );
     // The tour should show what a real store's distance means, without making anybody wait.
-    store.set_latency(Latency { first_byte: Duration::from_millis(5), bytes_per_second: None });
+    store.set_latency(Latency {
+        first_byte: Duration::from_millis(5),
+        bytes_per_second: None,
+    });
     let root = format!("s3://{BUCKET}/");
-    let mut builder = Lake::builder()
-        .allow_location(&root)
-        .s3_endpoint("s3://", store.endpoint(), store.access_key(), store.secret_key());
+    let mut builder = Lake::builder().allow_location(&root).s3_endpoint(
+        "s3://",
+        store.endpoint(),
+        store.access_key(),
+        store.secret_key(),
+    );
     if let Some(dir) = &args.dir {
         builder = builder.data_dir(dir);
     }
     let lake = builder.build().await?;
-    lake.execute(&format!("CREATE DATABASE IF NOT EXISTS {DATABASE}")).await?;
+    lake.execute(&format!("CREATE DATABASE IF NOT EXISTS {DATABASE}"))
+        .await?;
     let in_database = lake.clone().with_database(DATABASE);
     for ddl in lake::ddl(&root) {
         in_database.execute(&ddl).await?;
@@ -124,13 +136,20 @@ pub(crate) async fn tour(client: &Client, io: &mut Streams) -> Result<Exit, std:
     for stop in TOUR {
         io.out.flush()?;
         writeln!(io.err, "\n{}\n> {}", stop.title, stop.sql)?;
-        let args = SqlArgs { commands: vec![stop.sql.to_owned()], ..SqlArgs::default() };
+        let args = SqlArgs {
+            commands: vec![stop.sql.to_owned()],
+            ..SqlArgs::default()
+        };
         // A header on each call of this client: the statement alone is capped.
         if client.set("max_data_scanned_bytes", stop.cap).is_err() {
             return Ok(Exit::Usage);
         }
         let exit = cli::run(&args, client.clone(), io).await;
-        let wanted = if stop.cap.is_some() { Exit::Refused } else { Exit::Ok };
+        let wanted = if stop.cap.is_some() {
+            Exit::Refused
+        } else {
+            Exit::Ok
+        };
         if exit != wanted {
             return Ok(if exit == Exit::Ok { Exit::Failed } else { exit });
         }

@@ -14,10 +14,19 @@ use crate::flight::session_messages::{
 
 /// Names of the actions handled here, for ListActions.
 pub(crate) const ACTIONS: [(&str, &str); 4] = [
-    ("SetSessionOptions", "Sets session options: catalog, schema, workgroup, tags, ..."),
+    (
+        "SetSessionOptions",
+        "Sets session options: catalog, schema, workgroup, tags, ...",
+    ),
     ("GetSessionOptions", "Returns the session options"),
-    ("CloseSession", "Ends the session: its settings, prepared statements and tickets"),
-    ("CancelFlightInfo", "Cancels a query that was announced and not yet fetched"),
+    (
+        "CloseSession",
+        "Ends the session: its settings, prepared statements and tickets",
+    ),
+    (
+        "CancelFlightInfo",
+        "Cancels a query that was announced and not yet fetched",
+    ),
 ];
 
 fn malformed(error: prost::DecodeError) -> Fault {
@@ -33,22 +42,37 @@ pub(crate) fn run(service: &FlightSql, request: &Request<Action>) -> Result<Vec<
             let asked = SetSessionOptionsRequest::decode(body.as_ref()).map_err(malformed)?;
             let mut settings = service.sessions.stored(request.metadata(), request.extensions());
             let result = set_options(&mut settings, &asked);
-            service.sessions.store(request.metadata(), request.extensions(), settings);
+            service
+                .sessions
+                .store(request.metadata(), request.extensions(), settings);
             Ok(result.encode_to_vec())
         }
         "GetSessionOptions" => Ok(get_options(&caller.settings).encode_to_vec()),
         "CloseSession" => {
             service.close_session(&caller.session);
             service.sessions.close(request.metadata(), request.extensions());
-            Ok(CloseSessionResult { status: CloseStatus::Closed.into() }.encode_to_vec())
+            Ok(CloseSessionResult {
+                status: CloseStatus::Closed.into(),
+            }
+            .encode_to_vec())
         }
         "CancelFlightInfo" => {
             let asked = CancelFlightInfoRequest::decode(body.as_ref()).map_err(malformed)?;
             let cancelled = service.cancel(&caller, &asked.info.unwrap_or_default());
-            let status = if cancelled { CancelStatus::Cancelled } else { CancelStatus::NotCancellable };
-            Ok(CancelFlightInfoResult { status: status.into() }.encode_to_vec())
+            let status = if cancelled {
+                CancelStatus::Cancelled
+            } else {
+                CancelStatus::NotCancellable
+            };
+            Ok(CancelFlightInfoResult {
+                status: status.into(),
+            }
+            .encode_to_vec())
         }
-        other => Err(Fault::new(Code::Unimplemented, format!("action `{other}` is not offered"))),
+        other => Err(Fault::new(
+            Code::Unimplemented,
+            format!("action `{other}` is not offered"),
+        )),
     }
 }
 
@@ -58,8 +82,14 @@ fn set_options(settings: &mut SessionSettings, asked: &SetSessionOptionsRequest)
     for (name, value) in &asked.session_options {
         if let Err(_fault) = settings.set_text(name, &value.to_text()) {
             let known = name == "schema" || SETTINGS.iter().any(|s| s.name == name);
-            let value = if known { ErrorValue::InvalidValue } else { ErrorValue::InvalidName };
-            result.errors.insert(name.clone(), OptionError { value: value.into() });
+            let value = if known {
+                ErrorValue::InvalidValue
+            } else {
+                ErrorValue::InvalidName
+            };
+            result
+                .errors
+                .insert(name.clone(), OptionError { value: value.into() });
         }
     }
     result
@@ -69,10 +99,14 @@ fn get_options(settings: &SessionSettings) -> GetSessionOptionsResult {
     let mut result = GetSessionOptionsResult::default();
     for setting in SETTINGS {
         if let Some(value) = settings.get(setting.name).filter(|v| !v.is_empty()) {
-            result.session_options.insert(setting.name.to_owned(), SessionOptionValue::text(value));
+            result
+                .session_options
+                .insert(setting.name.to_owned(), SessionOptionValue::text(value));
         }
     }
     // Drivers ask for the word of the protocol.
-    result.session_options.insert("schema".to_owned(), SessionOptionValue::text(&settings.database));
+    result
+        .session_options
+        .insert("schema".to_owned(), SessionOptionValue::text(&settings.database));
     result
 }

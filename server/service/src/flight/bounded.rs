@@ -26,7 +26,12 @@ struct Entry<V> {
 impl<V> Handles<V> {
     /// At most `max` values; `what` names them in errors.
     pub(crate) fn new(what: &'static str, max: usize, max_idle: Duration) -> Self {
-        Self { what, max, max_idle, entries: Mutex::default() }
+        Self {
+            what,
+            max,
+            max_idle,
+            entries: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry<V>>> {
@@ -46,19 +51,32 @@ impl<V> Handles<V> {
             .with_hint("Close some, or wait until unused ones expire."));
         }
         let handle = format!("{:032x}", rand::random::<u128>());
-        entries.insert(handle.clone(), Entry { owner: owner.to_owned(), used: Instant::now(), value });
+        entries.insert(
+            handle.clone(),
+            Entry {
+                owner: owner.to_owned(),
+                used: Instant::now(),
+                value,
+            },
+        );
         Ok(handle)
     }
 
     fn unknown(&self) -> Fault {
-        Fault::new(Code::HandleNotFound, format!("{} is unknown or has expired", self.what))
+        Fault::new(
+            Code::HandleNotFound,
+            format!("{} is unknown or has expired", self.what),
+        )
     }
 
     /// Takes a value out; a handle of another owner is as unknown as one that never was.
     pub(crate) fn take(&self, owner: &str, handle: &str) -> Result<V, Fault> {
         let mut entries = self.lock();
         match entries.get(handle) {
-            Some(entry) if entry.owner == owner => entries.remove(handle).map(|e| e.value).ok_or_else(|| self.unknown()),
+            Some(entry) if entry.owner == owner => entries
+                .remove(handle)
+                .map(|e| e.value)
+                .ok_or_else(|| self.unknown()),
             _ => Err(self.unknown()),
         }
     }
@@ -87,15 +105,25 @@ impl<V> Handles<V> {
             .filter(|(_, e)| now.duration_since(e.used) > self.max_idle)
             .map(|(handle, _)| handle.clone())
             .collect();
-        expired.iter().filter_map(|handle| entries.remove(handle)).map(|e| e.value).collect()
+        expired
+            .iter()
+            .filter_map(|handle| entries.remove(handle))
+            .map(|e| e.value)
+            .collect()
     }
 
     /// Removes everything of an owner.
     pub(crate) fn take_owner(&self, owner: &str) -> Vec<V> {
         let mut entries = self.lock();
-        let own: Vec<String> =
-            entries.iter().filter(|(_, e)| e.owner == owner).map(|(handle, _)| handle.clone()).collect();
-        own.iter().filter_map(|handle| entries.remove(handle)).map(|e| e.value).collect()
+        let own: Vec<String> = entries
+            .iter()
+            .filter(|(_, e)| e.owner == owner)
+            .map(|(handle, _)| handle.clone())
+            .collect();
+        own.iter()
+            .filter_map(|handle| entries.remove(handle))
+            .map(|e| e.value)
+            .collect()
     }
 
     /// How many are open.
@@ -117,7 +145,10 @@ mod tests {
         assert_eq!(handles.insert("bob", 3).unwrap_err().code(), Code::TooManyHandles);
         assert_eq!(handles.take("bob", &a).unwrap_err().code(), Code::HandleNotFound);
         assert_eq!(handles.take("alice", &a).unwrap(), 1);
-        assert_eq!(handles.take("alice", &a).unwrap_err().code(), Code::HandleNotFound);
+        assert_eq!(
+            handles.take("alice", &a).unwrap_err().code(),
+            Code::HandleNotFound
+        );
     }
 
     #[test]
@@ -126,7 +157,11 @@ mod tests {
         let handle = handles.insert("a", 1).unwrap();
         handles.with("a", &handle, |v| *v = 2).unwrap();
         let begun = Instant::now();
-        assert!(handles.take_expired_at(begun + Duration::from_secs(50)).is_empty());
+        assert!(
+            handles
+                .take_expired_at(begun + Duration::from_secs(50))
+                .is_empty()
+        );
         assert_eq!(handles.take_expired_at(begun + Duration::from_secs(70)), vec![2]);
         assert_eq!(handles.len(), 0);
     }

@@ -24,7 +24,10 @@ pub(crate) struct Tracked<IO> {
 impl<IO> Tracked<IO> {
     /// Gives `io` the next id.
     pub(crate) fn new(io: IO) -> Self {
-        Self { io, id: ConnectionId(NEXT.fetch_add(1, Ordering::Relaxed)) }
+        Self {
+            io,
+            id: ConnectionId(NEXT.fetch_add(1, Ordering::Relaxed)),
+        }
     }
 }
 
@@ -37,7 +40,11 @@ impl<IO> Connected for Tracked<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Tracked<IO> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }

@@ -37,21 +37,34 @@ impl FlightService for FlightFront {
         self.0.do_handshake(request).await
     }
 
-    async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+    async fn list_flights(
+        &self,
+        request: Request<Criteria>,
+    ) -> Result<Response<Self::ListFlightsStream>, Status> {
         self.0.authenticated(&request)?;
         self.0.list_flights(request).await
     }
 
-    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+    async fn get_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
         self.0.authenticated(&request)?;
         self.0.get_flight_info(request).await
     }
 
     /// A query is announced at once here, so the first poll is complete.
-    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+    async fn poll_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<PollInfo>, Status> {
         self.0.authenticated(&request)?;
         let response = self.0.get_flight_info(request).await?;
-        Ok(response.map(|info| PollInfo { info: Some(info), progress: Some(1.0), ..PollInfo::default() }))
+        Ok(response.map(|info| PollInfo {
+            info: Some(info),
+            progress: Some(1.0),
+            ..PollInfo::default()
+        }))
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
@@ -63,7 +76,10 @@ impl FlightService for FlightFront {
         FlightService::do_get(self.0.as_ref(), request).await
     }
 
-    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+    async fn do_put(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoPutStream>, Status> {
         self.0.authenticated(&request)?;
         FlightService::do_put(self.0.as_ref(), request).await
     }
@@ -73,11 +89,18 @@ impl FlightService for FlightFront {
         FlightService::do_action(self.0.as_ref(), request).await
     }
 
-    async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+    async fn list_actions(
+        &self,
+        request: Request<Empty>,
+    ) -> Result<Response<Self::ListActionsStream>, Status> {
         self.0.authenticated(&request)?;
         let response = FlightService::list_actions(self.0.as_ref(), request).await?;
-        let more = super::actions::ACTIONS
-            .map(|(name, description)| Ok(ActionType { r#type: name.to_owned(), description: description.to_owned() }));
+        let more = super::actions::ACTIONS.map(|(name, description)| {
+            Ok(ActionType {
+                r#type: name.to_owned(),
+                description: description.to_owned(),
+            })
+        });
         let stream = futures::StreamExt::chain(response.into_inner(), futures::stream::iter(more));
         Ok(Response::new(Box::pin(stream)))
     }

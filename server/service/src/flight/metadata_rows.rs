@@ -23,7 +23,11 @@ pub(crate) async fn databases(
             continue;
         }
         for database in resolver.catalog(&catalog)?.databases().await? {
-            let resource = Resource { catalog: &catalog, database: &database.name, table: None };
+            let resource = Resource {
+                catalog: &catalog,
+                database: &database.name,
+                table: None,
+            };
             if resolver.authorize(context, Action::Read, resource).is_ok() {
                 rows.push((catalog.clone(), database.name.clone()));
             }
@@ -75,15 +79,29 @@ pub(crate) async fn tables(
             continue;
         }
         for table in resolver.catalog(&catalog)?.tables(&database).await? {
-            let table_type = if table.table_type.as_deref() == Some("VIRTUAL_VIEW") { TableType::View } else { TableType::Table };
-            let resource = Resource { catalog: &catalog, database: &database, table: Some(&table.name) };
-            if filter.table(&table.name, table_type) && resolver.authorize(context, Action::Read, resource).is_ok() {
+            let table_type = if table.table_type.as_deref() == Some("VIRTUAL_VIEW") {
+                TableType::View
+            } else {
+                TableType::Table
+            };
+            let resource = Resource {
+                catalog: &catalog,
+                database: &database,
+                table: Some(&table.name),
+            };
+            if filter.table(&table.name, table_type)
+                && resolver.authorize(context, Action::Read, resource).is_ok()
+            {
                 rows.push(TableRow {
                     catalog: catalog.clone(),
                     database: database.clone(),
                     name: table.name.clone(),
                     table_type,
-                    schema: if include_schema { Some(schema_of(&table)) } else { None },
+                    schema: if include_schema {
+                        Some(schema_of(&table))
+                    } else {
+                        None
+                    },
                 });
             }
         }
@@ -93,7 +111,11 @@ pub(crate) async fn tables(
 
 /// The wire schema of a table; a definition that cannot be read shows the columns that can.
 fn schema_of(table: &Table) -> SchemaRef {
-    let columns = table.storage_descriptor.columns.iter().chain(&table.partition_keys);
+    let columns = table
+        .storage_descriptor
+        .columns
+        .iter()
+        .chain(&table.partition_keys);
     let fields: Vec<Field> = columns
         .filter_map(|column| {
             let hive = owlake_catalog::HiveType::parse(&column.data_type).ok()?;

@@ -28,12 +28,16 @@ pub(crate) async fn read_rows(stream: PeekableFlightDataStream) -> Result<Vec<Ve
         let batch = match futures::FutureExt::catch_unwind(next).await {
             Ok(Ok(Some(batch))) => batch,
             Ok(Ok(None)) => return Ok(rows),
-            Ok(Err(error)) => return Err(bad("the parameters are not a valid Arrow stream").with_source(error)),
+            Ok(Err(error)) => {
+                return Err(bad("the parameters are not a valid Arrow stream").with_source(error));
+            }
             Err(_panic) => return Err(bad("the parameters are not a valid Arrow stream")),
         };
         bytes += batch.get_array_memory_size();
         if bytes > MAX_BIND_BYTES {
-            return Err(bad(format!("the parameters have more than {MAX_BIND_BYTES} bytes")));
+            return Err(bad(format!(
+                "the parameters have more than {MAX_BIND_BYTES} bytes"
+            )));
         }
         for row in 0..batch.num_rows() {
             rows.push(values(&batch, row)?);
@@ -73,7 +77,10 @@ pub(crate) fn schema(types: &[DataType]) -> SchemaRef {
         DataType::Null => DataType::Utf8,
         other => other.clone(),
     };
-    let fields: Vec<Field> =
-        types.iter().enumerate().map(|(i, t)| Field::new(format!("parameter_{}", i + 1), wire(t), true)).collect();
+    let fields: Vec<Field> = types
+        .iter()
+        .enumerate()
+        .map(|(i, t)| Field::new(format!("parameter_{}", i + 1), wire(t), true))
+        .collect();
     owlake_engine::wire::wire_schema(&Schema::new(fields))
 }

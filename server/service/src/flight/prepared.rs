@@ -1,9 +1,9 @@
 //! Prepared statements: reusable until closed, owned by their session, planned anew for each execution.
 
 use arrow::datatypes::{Schema, SchemaRef};
+use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::sql::ActionCreatePreparedStatementResult;
 use arrow_flight::{IpcMessage, SchemaAsIpc};
-use arrow::ipc::writer::IpcWriteOptions;
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
 use owlake_engine::{Prepared, QueryFailure, StatementKind, Submitted};
@@ -21,8 +21,12 @@ pub(crate) struct PreparedEntry {
 }
 
 fn text_handle(handle: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(handle)
-        .map_err(|_not_ours| Fault::new(Code::HandleNotFound, "prepared statement is unknown or has expired"))
+    std::str::from_utf8(handle).map_err(|_not_ours| {
+        Fault::new(
+            Code::HandleNotFound,
+            "prepared statement is unknown or has expired",
+        )
+    })
 }
 
 impl FlightSql {
@@ -32,11 +36,17 @@ impl FlightSql {
         caller: &Caller,
         sql: &str,
     ) -> Result<ActionCreatePreparedStatementResult, Fault> {
-        let prepared = self.engine.prepare(caller.context(self.engine.now()), sql).await?;
+        let prepared = self
+            .engine
+            .prepare(caller.context(self.engine.now()), sql)
+            .await?;
         // A dataset schema without fields tells drivers that this is an update (peers 6.11).
         let dataset_schema = ipc_schema(&prepared.schema)?;
         let parameter_schema = ipc_schema(&parameters::schema(&prepared.parameters))?;
-        let entry = PreparedEntry { prepared, rows: Vec::new() };
+        let entry = PreparedEntry {
+            prepared,
+            rows: Vec::new(),
+        };
         let handle = self.statements.insert(&caller.session, entry)?;
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: handle.into(),
@@ -46,13 +56,20 @@ impl FlightSql {
     }
 
     /// Replaces the bound parameters.
-    pub(crate) fn bind(&self, caller: &Caller, handle: &[u8], rows: Vec<Vec<ScalarValue>>) -> Result<(), Fault> {
-        self.statements.with(&caller.session, text_handle(handle)?, |entry| entry.rows = rows)
+    pub(crate) fn bind(
+        &self,
+        caller: &Caller,
+        handle: &[u8],
+        rows: Vec<Vec<ScalarValue>>,
+    ) -> Result<(), Fault> {
+        self.statements
+            .with(&caller.session, text_handle(handle)?, |entry| entry.rows = rows)
     }
 
     /// The statement behind a handle.
     pub(crate) fn prepared(&self, caller: &Caller, handle: &[u8]) -> Result<PreparedEntry, Fault> {
-        self.statements.with(&caller.session, text_handle(handle)?, |entry| entry.clone())
+        self.statements
+            .with(&caller.session, text_handle(handle)?, |entry| entry.clone())
     }
 
     /// Forgets a statement; closing twice is no error.
@@ -62,7 +79,11 @@ impl FlightSql {
     }
 
     /// Submits a prepared statement with its bound parameters.
-    pub(crate) async fn submit_prepared(&self, caller: &Caller, handle: &[u8]) -> Result<Submitted, QueryFailure> {
+    pub(crate) async fn submit_prepared(
+        &self,
+        caller: &Caller,
+        handle: &[u8],
+    ) -> Result<Submitted, QueryFailure> {
         let PreparedEntry { prepared, mut rows } = self.prepared(caller, handle)?;
         let values = match rows.len() {
             0 => Vec::new(),
@@ -75,7 +96,9 @@ impl FlightSql {
                 .into());
             }
         };
-        self.engine.submit_prepared(caller.context(self.engine.now()), &prepared, values).await
+        self.engine
+            .submit_prepared(caller.context(self.engine.now()), &prepared, values)
+            .await
     }
 
     /// The schema a prepared statement announces.
@@ -91,8 +114,11 @@ impl FlightSql {
 /// An encapsulated IPC schema message.
 pub(crate) fn ipc_schema(schema: &Schema) -> Result<Bytes, Fault> {
     let options = IpcWriteOptions::default();
-    let IpcMessage(bytes) = SchemaAsIpc::new(schema, &options)
-        .try_into()
-        .map_err(|e: arrow::error::ArrowError| Fault::new(Code::GenericInternalError, "internal error").with_source(e))?;
+    let IpcMessage(bytes) =
+        SchemaAsIpc::new(schema, &options)
+            .try_into()
+            .map_err(|e: arrow::error::ArrowError| {
+                Fault::new(Code::GenericInternalError, "internal error").with_source(e)
+            })?;
     Ok(bytes)
 }

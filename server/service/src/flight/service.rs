@@ -4,12 +4,13 @@ use arrow::array::RecordBatch;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::server::{FlightSqlService, PeekableFlightDataStream};
 use arrow_flight::sql::{
-    ActionBeginTransactionRequest, ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
-    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
-    ActionEndTransactionRequest, CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas,
-    CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes,
-    CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery, CommandPreparedStatementUpdate,
-    CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult, SqlInfo, TicketStatementQuery,
+    ActionBeginTransactionRequest, ActionBeginTransactionResult, ActionCancelQueryRequest,
+    ActionCancelQueryResult, ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
+    ActionCreatePreparedStatementResult, ActionEndTransactionRequest, CommandGetCatalogs,
+    CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
+    CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
+    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementQuery,
+    CommandStatementUpdate, DoPutPreparedStatementResult, SqlInfo, TicketStatementQuery,
 };
 use arrow_flight::{Action, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, Ticket};
 use futures::Stream;
@@ -41,9 +42,19 @@ impl FlightSqlService for FlightSql {
     async fn do_handshake(
         &self,
         request: Request<Streaming<HandshakeRequest>>,
-    ) -> Result<Response<std::pin::Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>>, Status> {
-        let bearer = self.sessions.authenticator().handshake(request.metadata()).map_err(|f| to_status(&f))?;
-        let answer = HandshakeResponse { protocol_version: 0, payload: bearer.token().to_owned().into() };
+    ) -> Result<
+        Response<std::pin::Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>>,
+        Status,
+    > {
+        let bearer = self
+            .sessions
+            .authenticator()
+            .handshake(request.metadata())
+            .map_err(|f| to_status(&f))?;
+        let answer = HandshakeResponse {
+            protocol_version: 0,
+            payload: bearer.token().to_owned().into(),
+        };
         let mut response: Response<std::pin::Pin<Box<dyn Stream<Item = _> + Send>>> =
             Response::new(Box::pin(futures::stream::iter([Ok(answer)])));
         let header = format!("Bearer {}", bearer.token()).parse().map_err(internal)?;
@@ -51,10 +62,15 @@ impl FlightSqlService for FlightSql {
         Ok(response)
     }
 
-    async fn get_flight_info_statement(&self, query: CommandStatementQuery, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_statement(
+        &self,
+        query: CommandStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
         let caller = self.call(&request)?;
         let submitted = self.submit(&caller, &query.query).await;
-        self.announce(&caller, &request, request.get_ref().clone(), submitted).await
+        self.announce(&caller, &request, request.get_ref().clone(), submitted)
+            .await
     }
 
     async fn get_flight_info_prepared_statement(
@@ -63,40 +79,75 @@ impl FlightSqlService for FlightSql {
         request: Request<FlightDescriptor>,
     ) -> Info {
         let caller = self.call(&request)?;
-        let submitted = self.submit_prepared(&caller, &query.prepared_statement_handle).await;
-        self.announce(&caller, &request, request.get_ref().clone(), submitted).await
+        let submitted = self
+            .submit_prepared(&caller, &query.prepared_statement_handle)
+            .await;
+        self.announce(&caller, &request, request.get_ref().clone(), submitted)
+            .await
     }
 
-    async fn get_flight_info_catalogs(&self, query: CommandGetCatalogs, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_catalogs(
+        &self,
+        query: CommandGetCatalogs,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
         self.announce_command(request, &query, metadata::catalogs_schema())
     }
 
-    async fn get_flight_info_schemas(&self, query: CommandGetDbSchemas, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_schemas(
+        &self,
+        query: CommandGetDbSchemas,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
         self.announce_command(request, &query, metadata::db_schemas_schema())
     }
 
-    async fn get_flight_info_tables(&self, query: CommandGetTables, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_tables(
+        &self,
+        query: CommandGetTables,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
         self.announce_command(request, &query, metadata::tables_schema(query.include_schema))
     }
 
-    async fn get_flight_info_table_types(&self, query: CommandGetTableTypes, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_table_types(
+        &self,
+        query: CommandGetTableTypes,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
         self.announce_command(request, &query, metadata::table_types_schema())
     }
 
-    async fn get_flight_info_sql_info(&self, query: CommandGetSqlInfo, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_sql_info(
+        &self,
+        query: CommandGetSqlInfo,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
         let schema = query.clone().into_builder(&self.sql_info).schema();
         self.announce_command(request, &query, schema)
     }
 
-    async fn get_flight_info_primary_keys(&self, query: CommandGetPrimaryKeys, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_primary_keys(
+        &self,
+        query: CommandGetPrimaryKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
         self.announce_command(request, &query, metadata::primary_keys_schema())
     }
 
-    async fn get_flight_info_exported_keys(&self, query: CommandGetExportedKeys, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_exported_keys(
+        &self,
+        query: CommandGetExportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
         self.announce_command(request, &query, metadata::foreign_keys_schema())
     }
 
-    async fn get_flight_info_imported_keys(&self, query: CommandGetImportedKeys, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_imported_keys(
+        &self,
+        query: CommandGetImportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
         self.announce_command(request, &query, metadata::foreign_keys_schema())
     }
 
@@ -108,7 +159,11 @@ impl FlightSqlService for FlightSql {
         self.announce_command(request, &query, metadata::foreign_keys_schema())
     }
 
-    async fn get_flight_info_xdbc_type_info(&self, query: CommandGetXdbcTypeInfo, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_xdbc_type_info(
+        &self,
+        query: CommandGetXdbcTypeInfo,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
         let schema = query.into_builder(&self.xdbc).schema();
         self.announce_command(request, &query, schema)
     }
@@ -118,9 +173,15 @@ impl FlightSqlService for FlightSql {
         self.fetch(&caller, &ticket.statement_handle).await.map(boxed)
     }
 
-    async fn do_get_prepared_statement(&self, query: CommandPreparedStatementQuery, request: Request<Ticket>) -> Get {
+    async fn do_get_prepared_statement(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<Ticket>,
+    ) -> Get {
         let caller = self.call(&request)?;
-        let submitted = self.submit_prepared(&caller, &query.prepared_statement_handle).await;
+        let submitted = self
+            .submit_prepared(&caller, &query.prepared_statement_handle)
+            .await;
         let submitted = submitted.map_err(|f| failure_status(&f))?;
         let handle = self
             .tickets
@@ -131,20 +192,23 @@ impl FlightSqlService for FlightSql {
 
     async fn do_get_catalogs(&self, _query: CommandGetCatalogs, request: Request<Ticket>) -> Get {
         self.call(&request)?;
-        self.answer(metadata::catalogs(self.engine.resolver().catalog_names())).map(boxed)
+        self.answer(metadata::catalogs(self.engine.resolver().catalog_names()))
+            .map(boxed)
     }
 
     async fn do_get_schemas(&self, query: CommandGetDbSchemas, request: Request<Ticket>) -> Get {
         let context = self.call(&request)?.context(self.engine.now());
         let rows = metadata_rows::databases(&self.engine, &context, &NameFilter::from(&query)).await;
-        self.answer(metadata::db_schemas(&query, rows.map_err(|f| to_status(&f))?)).map(boxed)
+        self.answer(metadata::db_schemas(&query, rows.map_err(|f| to_status(&f))?))
+            .map(boxed)
     }
 
     async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> Get {
         let context = self.call(&request)?.context(self.engine.now());
         let filter = NameFilter::from(&query);
         let rows = metadata_rows::tables(&self.engine, &context, &filter, query.include_schema).await;
-        self.answer(metadata::tables(&query, rows.map_err(|f| to_status(&f))?)).map(boxed)
+        self.answer(metadata::tables(&query, rows.map_err(|f| to_status(&f))?))
+            .map(boxed)
     }
 
     async fn do_get_table_types(&self, _query: CommandGetTableTypes, request: Request<Ticket>) -> Get {
@@ -159,22 +223,34 @@ impl FlightSqlService for FlightSql {
 
     async fn do_get_primary_keys(&self, _query: CommandGetPrimaryKeys, request: Request<Ticket>) -> Get {
         self.call(&request)?;
-        Ok(boxed(Response::new(batch_stream(RecordBatch::new_empty(metadata::primary_keys_schema())))))
+        Ok(boxed(Response::new(batch_stream(RecordBatch::new_empty(
+            metadata::primary_keys_schema(),
+        )))))
     }
 
     async fn do_get_exported_keys(&self, _query: CommandGetExportedKeys, request: Request<Ticket>) -> Get {
         self.call(&request)?;
-        Ok(boxed(Response::new(batch_stream(RecordBatch::new_empty(metadata::foreign_keys_schema())))))
+        Ok(boxed(Response::new(batch_stream(RecordBatch::new_empty(
+            metadata::foreign_keys_schema(),
+        )))))
     }
 
     async fn do_get_imported_keys(&self, _query: CommandGetImportedKeys, request: Request<Ticket>) -> Get {
         self.call(&request)?;
-        Ok(boxed(Response::new(batch_stream(RecordBatch::new_empty(metadata::foreign_keys_schema())))))
+        Ok(boxed(Response::new(batch_stream(RecordBatch::new_empty(
+            metadata::foreign_keys_schema(),
+        )))))
     }
 
-    async fn do_get_cross_reference(&self, _query: CommandGetCrossReference, request: Request<Ticket>) -> Get {
+    async fn do_get_cross_reference(
+        &self,
+        _query: CommandGetCrossReference,
+        request: Request<Ticket>,
+    ) -> Get {
         self.call(&request)?;
-        Ok(boxed(Response::new(batch_stream(RecordBatch::new_empty(metadata::foreign_keys_schema())))))
+        Ok(boxed(Response::new(batch_stream(RecordBatch::new_empty(
+            metadata::foreign_keys_schema(),
+        )))))
     }
 
     async fn do_get_xdbc_type_info(&self, query: CommandGetXdbcTypeInfo, request: Request<Ticket>) -> Get {
@@ -198,9 +274,14 @@ impl FlightSqlService for FlightSql {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
         let caller = self.call(&request)?;
-        let rows = parameters::read_rows(request.into_inner()).await.map_err(|f| to_status(&f))?;
-        self.bind(&caller, &query.prepared_statement_handle, rows).map_err(|f| to_status(&f))?;
-        Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(query.prepared_statement_handle) })
+        let rows = parameters::read_rows(request.into_inner())
+            .await
+            .map_err(|f| to_status(&f))?;
+        self.bind(&caller, &query.prepared_statement_handle, rows)
+            .map_err(|f| to_status(&f))?;
+        Ok(DoPutPreparedStatementResult {
+            prepared_statement_handle: Some(query.prepared_statement_handle),
+        })
     }
 
     async fn do_put_prepared_statement_update(
@@ -209,7 +290,9 @@ impl FlightSqlService for FlightSql {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         let caller = self.call(&request)?;
-        let submitted = self.submit_prepared(&caller, &query.prepared_statement_handle).await;
+        let submitted = self
+            .submit_prepared(&caller, &query.prepared_statement_handle)
+            .await;
         self.update(&request, submitted).await
     }
 
@@ -219,7 +302,9 @@ impl FlightSqlService for FlightSql {
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let caller = self.call(&request)?;
-        self.prepare(&caller, &query.query).await.map_err(|f| to_status(&f))
+        self.prepare(&caller, &query.query)
+            .await
+            .map_err(|f| to_status(&f))
     }
 
     async fn do_action_close_prepared_statement(
@@ -228,7 +313,8 @@ impl FlightSqlService for FlightSql {
         request: Request<Action>,
     ) -> Result<(), Status> {
         let caller = self.call(&request)?;
-        self.close_prepared(&caller, &query.prepared_statement_handle).map_err(|f| to_status(&f))
+        self.close_prepared(&caller, &query.prepared_statement_handle)
+            .map_err(|f| to_status(&f))
     }
 
     /// Read-only sessions need no transaction: a handle is given so that drivers connect without a warning.
@@ -238,7 +324,9 @@ impl FlightSqlService for FlightSql {
         request: Request<Action>,
     ) -> Result<ActionBeginTransactionResult, Status> {
         self.call(&request)?;
-        Ok(ActionBeginTransactionResult { transaction_id: "read-only".into() })
+        Ok(ActionBeginTransactionResult {
+            transaction_id: "read-only".into(),
+        })
     }
 
     async fn do_action_end_transaction(
@@ -256,9 +344,14 @@ impl FlightSqlService for FlightSql {
         request: Request<Action>,
     ) -> Result<ActionCancelQueryResult, Status> {
         let caller = self.call(&request)?;
-        let malformed = |e| to_status(&Fault::new(Code::InvalidArguments, "the FlightInfo is malformed").with_source(e));
+        let malformed =
+            |e| to_status(&Fault::new(Code::InvalidArguments, "the FlightInfo is malformed").with_source(e));
         let info = FlightInfo::decode(query.info.as_ref()).map_err(malformed)?;
-        let result = if self.cancel(&caller, &info) { CANCEL_RESULT_CANCELLED } else { CANCEL_RESULT_NOT_CANCELLABLE };
+        let result = if self.cancel(&caller, &info) {
+            CANCEL_RESULT_CANCELLED
+        } else {
+            CANCEL_RESULT_NOT_CANCELLABLE
+        };
         Ok(ActionCancelQueryResult { result })
     }
 

@@ -90,7 +90,9 @@ pub(crate) enum CloseStatus {
 impl SessionOptionValue {
     /// A text option.
     pub(crate) fn text(value: impl Into<String>) -> Self {
-        Self { option_value: Some(OptionValue::Text(value.into())) }
+        Self {
+            option_value: Some(OptionValue::Text(value.into())),
+        }
     }
 
     /// The value as the text that SQL's SET would take; empty resets.

@@ -22,8 +22,16 @@ pub(crate) const SESSION_COOKIE: &str = "owlake-session";
 /// Headers that would bound what a query may cost or do, which this release cannot honour.
 const REFUSED_HEADERS: [&str; 3] = ["max_cost_usd", "dry_run", "result_reuse_max_age"];
 /// Headers that set a session property for one call.
-const SETTING_HEADERS: [&str; 8] =
-    ["catalog", "database", "schema", "workgroup", "tags", "source", "max_data_scanned_bytes", "query_timeout"];
+const SETTING_HEADERS: [&str; 8] = [
+    "catalog",
+    "database",
+    "schema",
+    "workgroup",
+    "tags",
+    "source",
+    "max_data_scanned_bytes",
+    "query_timeout",
+];
 
 /// All sessions of a server.
 #[derive(Debug)]
@@ -66,7 +74,10 @@ impl Caller {
 impl Sessions {
     /// No session yet.
     pub(crate) fn new(authenticator: Authenticator) -> Self {
-        Self { authenticator, sessions: Mutex::default() }
+        Self {
+            authenticator,
+            sessions: Mutex::default(),
+        }
     }
 
     /// The authenticator, for the handshake.
@@ -81,19 +92,31 @@ impl Sessions {
         let mut settings = self.settings(&key);
         for name in REFUSED_HEADERS {
             if metadata.contains_key(name) {
-                return Err(Fault::new(Code::NotSupported, format!("header `{name}` is not supported yet")));
+                return Err(Fault::new(
+                    Code::NotSupported,
+                    format!("header `{name}` is not supported yet"),
+                ));
             }
         }
         for name in SETTING_HEADERS {
             if let Some(value) = metadata.get(name) {
                 let value = value.to_str().map_err(|_not_ascii| {
-                    Fault::new(Code::InvalidSessionProperty, format!("header `{name}` is not plain text"))
+                    Fault::new(
+                        Code::InvalidSessionProperty,
+                        format!("header `{name}` is not plain text"),
+                    )
                 })?;
                 settings.set_text(name, value)?;
             }
         }
         let session = format!("{principal}/{key}");
-        Ok(Caller { principal, session, settings, timeout: timeout(metadata), trace_id: trace_id(metadata) })
+        Ok(Caller {
+            principal,
+            session,
+            settings,
+            timeout: timeout(metadata),
+            trace_id: trace_id(metadata),
+        })
     }
 
     fn settings(&self, key: &str) -> SessionSettings {
@@ -115,7 +138,10 @@ impl Sessions {
             sessions.retain(|_, s| now.duration_since(s.used) < SESSION_IDLE);
         }
         if sessions.len() >= MAX_SESSIONS
-            && let Some(oldest) = sessions.iter().min_by_key(|(_, s)| s.used).map(|(k, _)| k.clone())
+            && let Some(oldest) = sessions
+                .iter()
+                .min_by_key(|(_, s)| s.used)
+                .map(|(k, _)| k.clone())
         {
             sessions.remove(&oldest);
         }
@@ -153,10 +179,11 @@ fn session_key(metadata: &MetadataMap, extensions: &Extensions) -> String {
 }
 
 fn connection_id(extensions: &Extensions) -> Option<ConnectionId> {
-    extensions
-        .get::<ConnectionId>()
-        .copied()
-        .or_else(|| extensions.get::<tonic::transport::server::TlsConnectInfo<ConnectionId>>().map(|i| *i.get_ref()))
+    extensions.get::<ConnectionId>().copied().or_else(|| {
+        extensions
+            .get::<tonic::transport::server::TlsConnectInfo<ConnectionId>>()
+            .map(|i| *i.get_ref())
+    })
 }
 
 fn cookie(metadata: &MetadataMap) -> Option<String> {
@@ -200,7 +227,13 @@ mod tests {
     #[test]
     fn the_clients_deadline_is_read_in_every_unit() {
         let mut metadata = MetadataMap::new();
-        for (text, wanted) in [("5S", Some(5_000)), ("250m", Some(250)), ("2M", Some(120_000)), ("x", None), ("5é", None)] {
+        for (text, wanted) in [
+            ("5S", Some(5_000)),
+            ("250m", Some(250)),
+            ("2M", Some(120_000)),
+            ("x", None),
+            ("5é", None),
+        ] {
             if let Ok(value) = text.parse() {
                 metadata.insert("grpc-timeout", value);
                 assert_eq!(timeout(&metadata), wanted.map(Duration::from_millis), "{text}");
@@ -211,8 +244,16 @@ mod tests {
     #[test]
     fn only_a_well_formed_trace_id_is_kept() {
         let mut metadata = MetadataMap::new();
-        metadata.insert("traceparent", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01".parse().unwrap());
-        assert_eq!(trace_id(&metadata).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        metadata.insert(
+            "traceparent",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"
+                .parse()
+                .unwrap(),
+        );
+        assert_eq!(
+            trace_id(&metadata).as_deref(),
+            Some("4bf92f3577b34da6a3ce929d0e0e4736")
+        );
         metadata.insert("traceparent", "00-nonsense".parse().unwrap());
         assert_eq!(trace_id(&metadata), None);
     }

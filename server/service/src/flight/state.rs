@@ -47,7 +47,9 @@ pub(crate) struct FlightSql {
 
 impl std::fmt::Debug for FlightSql {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FlightSql").field("sessions", &self.sessions).finish_non_exhaustive()
+        f.debug_struct("FlightSql")
+            .field("sessions", &self.sessions)
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,7 +62,10 @@ pub(crate) struct RunningEntry {
 
 impl Drop for RunningEntry {
     fn drop(&mut self) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.handle);
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.handle);
     }
 }
 
@@ -112,7 +117,10 @@ impl FlightSql {
     pub(crate) fn running(&self, owner: &str, handle: &str, cancel: CancellationToken) -> RunningEntry {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.insert(handle.to_owned(), (owner.to_owned(), cancel));
-        RunningEntry { handle: handle.to_owned(), running: Arc::clone(&self.running) }
+        RunningEntry {
+            handle: handle.to_owned(),
+            running: Arc::clone(&self.running),
+        }
     }
 
     /// Cancels the queries behind a FlightInfo's tickets; true when there was one.
@@ -141,13 +149,20 @@ impl FlightSql {
     }
 
     /// GetSchema: the schema a statement would have, without running it.
-    pub(crate) async fn schema_of(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+    pub(crate) async fn schema_of(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<SchemaResult>, Status> {
         let caller = self.call(&request)?;
-        let malformed = |e| to_status(&Fault::new(Code::InvalidArguments, "the descriptor is malformed").with_source(e));
+        let malformed =
+            |e| to_status(&Fault::new(Code::InvalidArguments, "the descriptor is malformed").with_source(e));
         let any = Any::decode(request.get_ref().cmd.as_ref()).map_err(malformed)?;
         let schema = match Command::try_from(any).map_err(internal)? {
             Command::CommandStatementQuery(command) => {
-                let prepared = self.engine.prepare(caller.context(self.engine.now()), &command.query).await;
+                let prepared = self
+                    .engine
+                    .prepare(caller.context(self.engine.now()), &command.query)
+                    .await;
                 prepared.map_err(|f| to_status(&f))?.schema
             }
             Command::CommandPreparedStatementQuery(command) => self
@@ -173,7 +188,9 @@ impl FlightSql {
         self.call(&request)?;
         let ticket = Ticket::new(command.as_any().encode_to_vec());
         let info = info(&schema, request.into_inner(), "")?;
-        Ok(Response::new(info.with_endpoint(FlightEndpoint::new().with_ticket(ticket))))
+        Ok(Response::new(
+            info.with_endpoint(FlightEndpoint::new().with_ticket(ticket)),
+        ))
     }
 
     pub(crate) fn answer(
@@ -188,11 +205,16 @@ impl FlightSql {
     }
 
     /// Runs a statement to its end for its effect; the number of rows it changed.
-    pub(crate) async fn update<T>(&self, request: &Request<T>, submitted: Result<Submitted, QueryFailure>) -> Result<i64, Status> {
+    pub(crate) async fn update<T>(
+        &self,
+        request: &Request<T>,
+        submitted: Result<Submitted, QueryFailure>,
+    ) -> Result<i64, Status> {
         let fail = |f: QueryFailure| failure_status(&f);
         let mut running = submitted.map_err(fail)?.run().await.map_err(fail)?;
         if let Some(settings) = running.changed_settings() {
-            self.sessions.store(request.metadata(), request.extensions(), settings.clone());
+            self.sessions
+                .store(request.metadata(), request.extensions(), settings.clone());
         }
         while running.next_batch().await.map_err(fail)?.is_some() {}
         Ok(0)

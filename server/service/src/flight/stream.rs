@@ -45,7 +45,11 @@ pub(crate) fn failure_status(failure: &QueryFailure) -> Status {
 }
 
 fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Status {
-    status(&Fault::new(Code::GenericInternalError, "internal error").with_source(error), None, None)
+    status(
+        &Fault::new(Code::GenericInternalError, "internal error").with_source(error),
+        None,
+        None,
+    )
 }
 
 fn from_flight(error: FlightError) -> Status {
@@ -69,7 +73,8 @@ pub(crate) fn query_stream(query: RunningQuery, slot: ReceiptSlot) -> MessageStr
                 Ok(None) => {
                     if let Some(receipt) = query.receipt() {
                         slot.fill(receipt);
-                        let last = last_message(&schema, receipt).map_err(|e| FlightError::Tonic(Box::new(e)))?;
+                        let last =
+                            last_message(&schema, receipt).map_err(|e| FlightError::Tonic(Box::new(e)))?;
                         let _first_wins = leave.set(last);
                     }
                     Ok(None)
@@ -79,7 +84,8 @@ pub(crate) fn query_stream(query: RunningQuery, slot: ReceiptSlot) -> MessageStr
         }
     });
     let messages = encode(schema, batches);
-    let tail = futures::stream::once(async move { ended.get().cloned() }).filter_map(|last| async move { last.map(Ok) });
+    let tail = futures::stream::once(async move { ended.get().cloned() })
+        .filter_map(|last| async move { last.map(Ok) });
     messages.chain(tail).boxed()
 }
 
@@ -94,12 +100,17 @@ fn encode(
     schema: SchemaRef,
     batches: impl Stream<Item = Result<RecordBatch, FlightError>> + Send + 'static,
 ) -> impl Stream<Item = Result<FlightData, Status>> + Send + 'static {
-    FlightDataEncoderBuilder::new().with_schema(schema).build(batches).map_err(from_flight)
+    FlightDataEncoderBuilder::new()
+        .with_schema(schema)
+        .build(batches)
+        .map_err(from_flight)
 }
 
 fn last_message(schema: &SchemaRef, receipt: &owlake_metering::Receipt) -> Result<FlightData, Status> {
     let empty = RecordBatch::new_empty(Arc::clone(schema));
     let mut messages = batches_to_flight_data(schema, vec![empty]).map_err(internal)?;
-    let last = messages.pop().ok_or_else(|| internal(std::io::Error::other("no message for an empty batch")))?;
+    let last = messages
+        .pop()
+        .ok_or_else(|| internal(std::io::Error::other("no message for an empty batch")))?;
     Ok(last.with_app_metadata(receipt::app_metadata(receipt)))
 }

@@ -74,13 +74,21 @@ impl Builder {
                 .unwrap();
         });
         let client = connect(&url).await;
-        TestServer { store, lake, client, url, _stop: stop }
+        TestServer {
+            store,
+            lake,
+            client,
+            url,
+            _stop: stop,
+        }
     }
 }
 
 /// A client of its own: own connection, own session.
 pub async fn connect(url: &str) -> Client {
-    Client::connect(ConnectOptions::new(url.parse().unwrap())).await.unwrap()
+    Client::connect(ConnectOptions::new(url.parse().unwrap()))
+        .await
+        .unwrap()
 }
 
 impl TestServer {
@@ -90,12 +98,19 @@ impl TestServer {
 
     /// Another server, with caches and a catalog of its own, on the same store.
     pub async fn start_on(store: &Arc<MemS3>) -> Self {
-        Builder { store: Some(Arc::clone(store)), ..Builder::default() }.start().await
+        Builder {
+            store: Some(Arc::clone(store)),
+            ..Builder::default()
+        }
+        .start()
+        .await
     }
 
     /// Runs a statement that must succeed.
     pub async fn query(&self, sql: &str) -> Answer {
-        run(&self.client, sql).await.unwrap_or_else(|e| panic!("{sql}\n{e}"))
+        run(&self.client, sql)
+            .await
+            .unwrap_or_else(|e| panic!("{sql}\n{e}"))
     }
 
     /// Runs a statement that must fail; its error.
@@ -126,9 +141,14 @@ pub async fn run(client: &Client, sql: &str) -> Result<Answer, ClientError> {
 /// Cells as text; NULL is `NULL`.
 pub fn text_rows(batch: &RecordBatch) -> Vec<Vec<String>> {
     let options = FormatOptions::default().with_null("NULL");
-    let columns: Vec<ArrayFormatter<'_>> =
-        batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
-    (0..batch.num_rows()).map(|r| columns.iter().map(|c| c.value(r).to_string()).collect()).collect()
+    let columns: Vec<ArrayFormatter<'_>> = batch
+        .columns()
+        .iter()
+        .map(|c| ArrayFormatter::try_new(c, &options).unwrap())
+        .collect();
+    (0..batch.num_rows())
+        .map(|r| columns.iter().map(|c| c.value(r).to_string()).collect())
+        .collect()
 }
 
 /// A small Parquet file without the Arrow schema hint.
@@ -156,12 +176,21 @@ pub fn numbers(values: impl IntoIterator<Item = i64>) -> RecordBatch {
 
 /// The single bigint of an answer.
 pub fn one(answer: &Answer) -> i64 {
-    assert_eq!((answer.rows.len(), answer.rows[0].len()), (1, 1), "{:?}", answer.rows);
+    assert_eq!(
+        (answer.rows.len(), answer.rows[0].len()),
+        (1, 1),
+        "{:?}",
+        answer.rows
+    );
     answer.rows[0][0].parse().unwrap()
 }
 
 /// First column of a batch as integers.
 #[allow(dead_code, reason = "used by the modules that read batches")]
 pub fn integers(batch: &RecordBatch) -> Vec<i64> {
-    batch.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()
+    batch
+        .column(0)
+        .as_primitive::<arrow::datatypes::Int64Type>()
+        .values()
+        .to_vec()
 }

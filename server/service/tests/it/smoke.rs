@@ -15,9 +15,20 @@ async fn select_one_answers_with_a_receipt() {
 async fn a_table_is_created_queried_and_dropped() {
     let server = TestServer::start().await;
     server.put("t/part-0.parquet", &numbers(0..1000));
-    server.query("CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://test-lake/t/'").await;
+    server
+        .query("CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://test-lake/t/'")
+        .await;
     assert_eq!(one(&server.query("SELECT sum(n) FROM t").await), 499_500);
-    assert_eq!(one(&server.query("SELECT count(*) FROM t WHERE n < 10").await), 10);
+    assert_eq!(
+        one(&server.query("SELECT count(*) FROM t WHERE n < 10").await),
+        10
+    );
     server.query("DROP TABLE t").await;
-    assert!(server.refused("SELECT * FROM t").await.to_string().starts_with("TABLE_NOT_FOUND"));
+    assert!(
+        server
+            .refused("SELECT * FROM t")
+            .await
+            .to_string()
+            .starts_with("TABLE_NOT_FOUND")
+    );
 }
