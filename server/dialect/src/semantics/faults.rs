@@ -109,6 +109,11 @@ fn schema(error: &SchemaError) -> Fault {
 
 fn plan(text: &str) -> Fault {
     let first = clean(text);
+    // Of a function's own refusal the planner keeps the text, between words of its own.
+    if let Some((_, rest)) = first.split_once("External error: TYPE_MISMATCH: ") {
+        let own = rest.split(". No function matches").next().unwrap_or(rest);
+        return Fault::new(Code::TypeMismatch, own);
+    }
     if let Some(rest) = first.strip_prefix("Invalid function '") {
         return unknown_function(rest.split('\'').next().unwrap_or_default());
     }
