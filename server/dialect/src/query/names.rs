@@ -3,7 +3,7 @@
 //! All but the first get a name of their own, from which [`shown_name`] makes the written one again. Only the
 //! outermost SELECT: further in, a name that stands for two columns could be used.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -51,7 +51,7 @@ fn body(body: &mut SetExpr) -> Outcome<HashSet<String>> {
 }
 
 fn columns(select: &mut Select) -> Outcome<HashSet<String>> {
-    let (mut seen, mut twice) = (HashSet::new(), HashSet::new());
+    let (mut seen, mut twice) = (HashMap::new(), HashSet::new());
     for (index, item) in select.projection.iter_mut().enumerate() {
         let Some(name) = name(item) else {
             continue;
@@ -62,14 +62,29 @@ fn columns(select: &mut Select) -> Outcome<HashSet<String>> {
                 location(name.span),
             ));
         }
-        if seen.insert(name.value.clone()) {
-            continue;
+        let name = name.value.clone();
+        let table = table(item);
+        let others: &mut Vec<Option<String>> = seen.entry(name.clone()).or_default();
+        // The planner tells `a.id` and `b.id` apart by itself.
+        let apart = |other: &Option<String>| table.is_some() && other.is_some() && *other != table;
+        if !others.iter().all(apart) {
+            rename(item, Ident::with_quote('"', format!("{name}{MARK}{index}")));
+            twice.insert(name);
         }
-        let alias = Ident::with_quote('"', format!("{}{MARK}{index}", name.value));
-        twice.insert(name.value.clone());
-        rename(item, alias);
+        others.push(table);
     }
     Ok(twice)
+}
+
+/// The table in `table.column`.
+fn table(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => match parts.as_slice() {
+            [table, _column] => Some(table.value.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// What the column of an item is called, where the item says so.
@@ -145,6 +160,8 @@ mod tests {
         for (text, shown) in [
             ("SELECT 1 AS a, 'x' AS A, 2 AS b", vec!["a"]),
             ("SELECT id, t.id, id AS id FROM t", vec!["id", "id"]),
+            ("SELECT t.id, t.id FROM t", vec!["id"]),
+            ("SELECT t.id, u.id, 1 AS id FROM t, u", vec!["id"]),
             (
                 "SELECT 1 AS a, 2 AS a UNION ALL SELECT 3 AS b, 4 AS b",
                 vec!["a", "b"],
@@ -168,6 +185,7 @@ mod tests {
         for text in [
             "SELECT a, b, c FROM t",
             "SELECT 1 AS x FROM (SELECT 1 AS a, 2 AS a)",
+            "SELECT DISTINCT t.id, u.id FROM t, u ORDER BY u.id",
         ] {
             assert!(!query(text).statement.to_string().contains(MARK), "{text}");
         }

@@ -107,7 +107,7 @@ async fn answer(text: &str) -> Result<String, String> {
             .schema()
             .fields()
             .iter()
-            .map(|field| field.name().clone())
+            .map(|field| crate::shown_name(field.name()).to_owned())
             .collect()
     });
     let mut lines = vec![names.join(",")];

@@ -1,5 +1,6 @@
 //! The life of one query as phases: submitted (planned, priced by nobody yet), then running, then its receipt.
 
+mod explain;
 mod plan;
 mod record;
 mod run;

@@ -5,14 +5,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{Stream, StreamExt};
-use owlake_dialect::ExplainKind;
 use owlake_fault::{Code, Fault, Kind};
 use owlake_metering::Receipt;
 use owlake_scan::{ScanContext, is_timing_dependent, refuse_over_cap};
@@ -36,9 +34,9 @@ const BATCHES_AHEAD: usize = 2;
 /// records CANCELLED once they have.
 #[derive(Debug)]
 pub struct RunningQuery {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     context: Arc<QueryContext>,
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
     kind: StatementKind,
     deadline: Instant,
     settings: Option<SessionSettings>,
@@ -49,31 +47,31 @@ pub struct RunningQuery {
 
 /// What exists until the query has ended.
 #[derive(Debug)]
-struct Open {
+pub(super) struct Open {
     account: QueryAccount,
     slot: Option<Slot>,
-    source: Option<Source>,
-    attempt: Option<Attempt>,
+    pub(super) source: Option<Source>,
+    pub(super) attempt: Option<Attempt>,
     /// The batch that is held back until it is known not to be the last, or that nothing was stale.
     held: Option<RecordBatch>,
-    ready: VecDeque<RecordBatch>,
+    pub(super) ready: VecDeque<RecordBatch>,
     replanned: bool,
 }
 
 /// What a plan is made from, kept for a second attempt.
 #[derive(Debug)]
-struct Source {
-    plan: LogicalPlan,
-    state: Box<SessionState>,
-    schema: SchemaRef,
+pub(super) struct Source {
+    pub(super) plan: LogicalPlan,
+    pub(super) state: Box<SessionState>,
+    pub(super) schema: SchemaRef,
 }
 
 /// One execution of one physical plan.
 #[derive(Debug)]
-struct Attempt {
+pub(super) struct Attempt {
     batches: mpsc::Receiver<Result<RecordBatch, Fault>>,
     _task: AbortOnDrop<()>,
-    plan: Arc<dyn ExecutionPlan>,
+    pub(super) plan: Arc<dyn ExecutionPlan>,
 }
 
 impl Submitted {
@@ -210,14 +208,14 @@ impl RunningQuery {
         }
     }
 
-    fn open(&mut self) -> Result<&mut Open, Fault> {
+    pub(super) fn open(&mut self) -> Result<&mut Open, Fault> {
         self.open
             .as_mut()
             .ok_or_else(|| Fault::new(Code::GenericInternalError, "the query has ended"))
     }
 
     /// Waits for a slot under the query's deadline.
-    async fn enter(&mut self) -> Result<(), Fault> {
+    pub(super) async fn enter(&mut self) -> Result<(), Fault> {
         let begun = Instant::now();
         let waiting = self.open()?.account.waits();
         let slot = self.guarded(self.shared.admission.enter()).await?;
@@ -228,12 +226,12 @@ impl RunningQuery {
         Ok(())
     }
 
-    async fn guarded<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    pub(super) async fn guarded<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         within(&self.context, self.deadline, work).await
     }
 
     /// Makes the physical plan (lists, reads footers) and starts it.
-    async fn attempt(&mut self) -> Result<(), Fault> {
+    pub(super) async fn attempt(&mut self) -> Result<(), Fault> {
         let plan = self.physical_plan().await?;
         let source = self.open()?.source.as_ref().ok_or_else(ended)?;
         let (schema, task) = (Arc::clone(&source.schema), source.state.task_ctx());
@@ -268,7 +266,7 @@ impl RunningQuery {
         Ok(())
     }
 
-    async fn physical_plan(&mut self) -> Result<Arc<dyn ExecutionPlan>, Fault> {
+    pub(super) async fn physical_plan(&mut self) -> Result<Arc<dyn ExecutionPlan>, Fault> {
         let begun = Instant::now();
         let open = self.open()?;
         let source = open.source.as_ref().ok_or_else(ended)?;
@@ -346,7 +344,7 @@ impl RunningQuery {
     }
 
     /// The next batch of the attempt. Cancel safe: a batch is either still in the channel or returned.
-    async fn pull(&mut self) -> Result<Option<RecordBatch>, Fault> {
+    pub(super) async fn pull(&mut self) -> Result<Option<RecordBatch>, Fault> {
         let (context, deadline) = (Arc::clone(&self.context), self.deadline);
         let open = self.open()?;
         if let Some(batch) = open.ready.pop_front() {
@@ -361,64 +359,6 @@ impl RunningQuery {
             }
             None => Ok(None),
         }
-    }
-
-    async fn explain(
-        &mut self,
-        plan: LogicalPlan,
-        state: Box<SessionState>,
-        analyze: bool,
-        kind: ExplainKind,
-    ) -> Result<(), Fault> {
-        if kind == ExplainKind::Validate {
-            let column: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
-            return self.answer(column);
-        }
-        if kind == ExplainKind::Logical && !analyze {
-            let work = async move {
-                let optimized = state.optimize(&plan).map_err(fault_from)?;
-                Ok(optimized.display_indent().to_string())
-            };
-            let text = self.guarded(self.shared.runtimes.plan(caught(work))).await?;
-            return self.answer(lines(&text));
-        }
-        self.enter().await?;
-        let result_schema = crate::wire::wire_schema(
-            state
-                .analyzer()
-                .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
-                .map_err(fault_from)?
-                .schema()
-                .as_arrow(),
-        );
-        self.open()?.source = Some(Source {
-            plan,
-            state,
-            schema: result_schema,
-        });
-        if !analyze {
-            let physical = self.physical_plan().await?;
-            let text = DisplayableExecutionPlan::new(physical.as_ref())
-                .indent(false)
-                .to_string();
-            return self.answer(lines(&text));
-        }
-        self.attempt().await?;
-        while self.pull().await?.is_some() {}
-        let Some(attempt) = self.open()?.attempt.take() else {
-            return Err(ended());
-        };
-        let text = DisplayableExecutionPlan::with_metrics(attempt.plan.as_ref())
-            .indent(false)
-            .to_string();
-        self.answer(lines(&text))
-    }
-
-    fn answer(&mut self, column: ArrayRef) -> Result<(), Fault> {
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), vec![column])
-            .map_err(|e| Fault::new(Code::GenericInternalError, "internal error").with_source(e))?;
-        self.open()?.ready.push_back(batch);
-        Ok(())
     }
 
     async fn fail(&mut self, fault: Fault) -> QueryFailure {
@@ -492,12 +432,8 @@ async fn quiesce(scan: &Arc<ScanContext>) {
     }
 }
 
-fn ended() -> Fault {
+pub(super) fn ended() -> Fault {
     Fault::new(Code::GenericInternalError, "the query has ended")
-}
-
-fn lines(text: &str) -> ArrayRef {
-    Arc::new(text.lines().map(Some).collect::<StringArray>())
 }
 
 fn spilled_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {

@@ -65,9 +65,9 @@ const TOUR: &[Stop] = &[
         cap: None,
     },
     Stop {
-        title: "5. A cap of 100 kB: refused before the first data byte",
+        title: "5. A cap of 10 kB: refused before the first data byte",
         sql: "SELECT sum(l_extendedprice * l_discount) AS revenue FROM lineitem_by_month",
-        cap: Some("100kB"),
+        cap: Some("10kB"),
     },
     Stop {
         title: "6. What all that cost, from the ledger",

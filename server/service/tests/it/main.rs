@@ -20,4 +20,4 @@ mod projection;
 mod reconcile;
 mod slt;
 mod smoke;
-mod types;
+mod column_types;
