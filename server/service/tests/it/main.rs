@@ -12,6 +12,7 @@
 mod bad_input;
 mod cancel;
 mod cap;
+mod column_types;
 mod freshness;
 mod harness;
 mod lifecycle;
@@ -20,4 +21,3 @@ mod projection;
 mod reconcile;
 mod slt;
 mod smoke;
-mod column_types;
