@@ -136,8 +136,8 @@ fn aligned(time: NaiveDateTime, fields: u32) -> NaiveDateTime {
 }
 
 fn dates() -> impl Strategy<Value = Model> {
-    // 2001 to 2091, so that two-digit years mean what they say.
-    let seconds = 980_000_000_i64..3_820_000_000;
+    // 2001 to 2060: with 1,716 weeks on top two-digit years still mean what they say.
+    let seconds = 980_000_000_i64..2_850_000_000;
     (
         0..FORMATS.len(),
         seconds,
