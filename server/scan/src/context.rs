@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use datafusion::catalog::Session;
+use futures::{StreamExt, TryStreamExt};
 use owlake_metering::{Budget, BudgetExceeded, Counter, Meter, Reservation, TableScan};
 
 use crate::cache::ScanCaches;
@@ -335,26 +336,29 @@ impl ScanNode {
     }
 
     async fn validate(&self, context: &ScanContext) -> Result<(), ScanError> {
-        for listing in &self.listings {
-            if !listing.from_cache {
-                continue;
-            }
-            let unproved = {
-                let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-                listing
-                    .files
-                    .iter()
-                    .any(|f| !files.get(&f.version).is_some_and(|a| a.pinned_read))
-            };
+        let unproved: Vec<Arc<Listing>> = {
+            let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            let proved = |version| files.get(version).is_some_and(|account| account.pinned_read);
             // An empty prefix has nothing that could be stale but new files, which the TTL covers.
-            if unproved && !listing.is_current(context).await? {
-                return Err(ScanError::FileChanged {
-                    table: self.qualified_name(),
-                    file: listing.location.prefix.to_string(),
-                });
-            }
-        }
-        Ok(())
+            self.listings
+                .iter()
+                .filter(|l| l.from_cache && l.files.iter().any(|f| !proved(&f.version)))
+                .cloned()
+                .collect()
+        };
+        futures::stream::iter(unproved)
+            .map(|listing| async move {
+                match listing.is_current(context).await? {
+                    true => Ok(()),
+                    false => Err(ScanError::FileChanged {
+                        table: self.qualified_name(),
+                        file: listing.location.prefix.to_string(),
+                    }),
+                }
+            })
+            .buffer_unordered(context.config.list_parallelism)
+            .try_collect()
+            .await
     }
 
     fn table_scan(&self) -> TableScan {
