@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use owlake_catalog::Table;
 use owlake_dialect::{Command, DatabaseName, TableName};
 use owlake_fault::{Code, Fault};
 use owlake_scan::ScanContext;
 
+use crate::authorizer::Action;
 use crate::context::{QueryContext, SessionSettings};
 use crate::resolve::{INFORMATION_SCHEMA, Resolver, SYSTEM_SCHEMA};
 
@@ -119,6 +121,13 @@ impl CommandRunner {
             database: name.database.clone().unwrap_or_else(|| settings.database.clone()),
             table: name.name.clone(),
         }
+    }
+
+    /// The catalog row of a table, after the authorizer agreed to `action`.
+    async fn row(&self, full: &FullName, action: Action) -> Result<Arc<Table>, Fault> {
+        self.resolver
+            .table_row(&self.context, action, &full.catalog, &full.database, &full.table)
+            .await
     }
 
     fn full_database(&self, name: &DatabaseName) -> (String, String) {

@@ -17,16 +17,7 @@ impl CommandRunner {
         if_not_exists: bool,
     ) -> Result<CommandOutcome, Fault> {
         let full = self.full_name(name);
-        let table = self
-            .resolver
-            .table_row(
-                &self.context,
-                Action::Change,
-                &full.catalog,
-                &full.database,
-                &full.table,
-            )
-            .await?;
+        let table = self.row(&full, Action::Change).await?;
         let mut partitions = Vec::with_capacity(specs.len());
         for spec in specs {
             let values = values_in_key_order(&table, &spec)?;
@@ -59,16 +50,7 @@ impl CommandRunner {
         if_exists: bool,
     ) -> Result<CommandOutcome, Fault> {
         let full = self.full_name(name);
-        let table = self
-            .resolver
-            .table_row(
-                &self.context,
-                Action::Change,
-                &full.catalog,
-                &full.database,
-                &full.table,
-            )
-            .await?;
+        let table = self.row(&full, Action::Change).await?;
         let values = specs
             .iter()
             .map(|s| values_in_key_order(&table, s))

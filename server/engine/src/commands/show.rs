@@ -54,21 +54,12 @@ impl CommandRunner {
         one_column("tab_name", names.into_iter().filter(|n| kept(pattern, n)))
     }
 
-    async fn row(&self, name: &TableName) -> Result<std::sync::Arc<Table>, Fault> {
-        let full = self.full_name(name);
-        self.resolver
-            .table_row(
-                &self.context,
-                Action::Read,
-                &full.catalog,
-                &full.database,
-                &full.table,
-            )
-            .await
+    async fn readable(&self, name: &TableName) -> Result<std::sync::Arc<Table>, Fault> {
+        self.row(&self.full_name(name), Action::Read).await
     }
 
     pub(super) async fn show_partitions(&self, name: &TableName) -> Result<CommandOutcome, Fault> {
-        let table = self.row(name).await?;
+        let table = self.readable(name).await?;
         if table.partition_keys.is_empty() {
             return Err(Fault::new(
                 Code::InvalidArguments,
@@ -89,7 +80,7 @@ impl CommandRunner {
     }
 
     pub(super) async fn show_columns(&self, name: &TableName) -> Result<CommandOutcome, Fault> {
-        let table = self.row(name).await?;
+        let table = self.readable(name).await?;
         let all = table
             .storage_descriptor
             .columns
@@ -103,7 +94,7 @@ impl CommandRunner {
         name: &TableName,
         property: Option<&str>,
     ) -> Result<CommandOutcome, Fault> {
-        let table = self.row(name).await?;
+        let table = self.readable(name).await?;
         if let Some(key) = property
             && !table.parameters.contains_key(key)
         {
@@ -146,7 +137,7 @@ impl CommandRunner {
     }
 
     pub(super) async fn show_create_table(&self, name: &TableName) -> Result<CommandOutcome, Fault> {
-        let table = self.row(name).await?;
+        let table = self.readable(name).await?;
         one_column(
             "createtab_stmt",
             create_statement(&table)
@@ -163,7 +154,7 @@ impl CommandRunner {
                 "DESCRIBE of a partition or a nested column is not supported yet",
             ));
         }
-        let table = self.row(&describe.table).await?;
+        let table = self.readable(&describe.table).await?;
         let text = |v: &str| Some(v.to_owned());
         let mut rows: Vec<[Option<String>; 3]> = Vec::new();
         let all = table
