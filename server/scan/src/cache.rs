@@ -15,6 +15,7 @@ use crate::config::ScanConfig;
 use crate::error::ScanError;
 use crate::file_version::FileVersion;
 use crate::listing::ListingKey;
+use crate::location::Location;
 
 /// A parsed footer.
 #[derive(Debug)]
@@ -65,6 +66,11 @@ impl ScanCaches {
                 .build(),
             observer,
         }
+    }
+
+    /// The next query lists `location` anew.
+    pub(crate) async fn forget_listing(&self, location: Location) {
+        self.listings.invalidate(&ListingKey::new(location)).await;
     }
 
     pub(crate) fn looked_up(&self, cache: &'static str, hit: bool) {

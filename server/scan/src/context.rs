@@ -159,6 +159,18 @@ impl ScanContext {
             .push(node);
     }
 
+    /// Takes what this attempt listed out of the cache: a file of it has changed, and the query that is sent again
+    /// must not be planned with it once more.
+    pub async fn forget_listings(&self) {
+        let locations: Vec<Location> = {
+            let listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+            listings.keys().cloned().collect()
+        };
+        for location in locations {
+            self.caches.forget_listing(location).await;
+        }
+    }
+
     /// Forgets the scans of an attempt that is planned again.
     pub fn restart(&self) {
         self.fresh_listings.store(true, Ordering::Relaxed);

@@ -16,6 +16,10 @@ use crate::location::{Location, StoreId};
 pub(crate) struct ListingKey(Location);
 
 impl ListingKey {
+    pub(crate) fn new(location: Location) -> Self {
+        Self(location)
+    }
+
     pub(crate) fn weight(&self) -> usize {
         self.0.prefix.as_ref().len() + 64
     }

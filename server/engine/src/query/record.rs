@@ -1,5 +1,6 @@
 //! One query's account from submission to its single end: receipt, ledger row, metrics, log line.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -203,7 +204,7 @@ impl QueryAccount {
             self.accounting.observer.stopped();
         }
         self.accounting.observer.finished(&record);
-        log(&record);
+        log(&record, fault);
         Some(record)
     }
 }
@@ -229,8 +230,26 @@ fn end_state(fault: Option<&Fault>) -> QueryState {
     }
 }
 
+/// What a fault does not tell clients: its causes, outermost first. Those of a wrong statement could quote it.
+fn causes(fault: &Fault) -> Option<String> {
+    if fault.kind() == Kind::InvalidQuery {
+        return None;
+    }
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = fault.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        // Many errors repeat their cause in their own text.
+        if !texts.iter().any(|known| known.contains(&text)) {
+            texts.push(text);
+        }
+        next = cause.source();
+    }
+    (!texts.is_empty()).then(|| texts.join(": "))
+}
+
 /// One line per query with all numbers; never its text.
-fn log(record: &QueryRecord) {
+fn log(record: &QueryRecord, fault: Option<&Fault>) {
     let r = &record.receipt;
     tracing::info!(
         query_id = r.query_id,
@@ -239,6 +258,7 @@ fn log(record: &QueryRecord) {
         workgroup = r.workgroup,
         statement_type = r.statement_type.as_str(),
         error_code = r.error_code.as_deref(),
+        cause = fault.and_then(causes),
         rows = r.rows_returned,
         data_scanned_bytes = r.counters.data_scanned_bytes,
         metadata_bytes = r.counters.metadata_bytes,

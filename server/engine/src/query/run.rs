@@ -385,6 +385,9 @@ impl Open {
         self.source = None;
         self.held = None;
         quiesce(&self.account.scan).await;
+        if fault.is_some_and(|fault| fault.kind() == Kind::Changed) {
+            self.account.scan.forget_listings().await;
+        }
         let receipt = self.account.finish(fault).await;
         drop(self.slot);
         receipt
@@ -421,14 +424,21 @@ async fn within<T>(
     }
 }
 
-/// Waits until nothing of the query reads any more, so that its counters are final. Aborted tasks end at
-/// their next await; the bound only keeps a stuck one from holding up the receipt.
+/// Longest wait for a query's last reads. Aborted tasks end at their next await, which a busy machine can delay by
+/// seconds; the bound only keeps a stuck one from holding up the receipt for ever.
+const QUIET_WITHIN: Duration = Duration::from_secs(10);
+
+/// Waits until nothing of the query reads any more, so that its counters are final.
 async fn quiesce(scan: &Arc<ScanContext>) {
-    for wait_ms in [0_u64, 1, 2, 5, 10, 20, 50, 100, 200, 400] {
-        if Arc::strong_count(scan) == 1 {
+    let begun = Instant::now();
+    let mut pause = Duration::ZERO;
+    while Arc::strong_count(scan) > 1 {
+        if begun.elapsed() > QUIET_WITHIN {
+            tracing::warn!("reads of a query outlive it; its receipt may miss some of them");
             return;
         }
-        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).clamp(Duration::from_millis(1), Duration::from_millis(200));
     }
 }
 

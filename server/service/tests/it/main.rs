@@ -18,6 +18,8 @@ mod harness;
 mod lifecycle;
 mod process;
 mod projection;
+mod random_queries;
 mod reconcile;
+mod schedules;
 mod slt;
 mod smoke;
