@@ -99,6 +99,15 @@ impl DialectError {
         self
     }
 
+    /// Gives `place` to an error of the text that has none.
+    #[must_use]
+    pub(crate) fn or_at(mut self, place: Location) -> Self {
+        if let Self::Syntax { location, .. } | Self::NotSupported { location, .. } = &mut self {
+            location.get_or_insert(place);
+        }
+        self
+    }
+
     /// The place in the text, where known.
     pub fn location(&self) -> Option<Location> {
         match self {

@@ -17,7 +17,7 @@ pub use error::DialectError;
 pub use guard::GuardLimits;
 pub use parse::parse;
 pub use pattern::NamePattern;
-pub use query::{relation_planners, shown_name};
+pub use query::{relation_planners, shown_name, shown_text};
 pub use statement::{
     Command, CreateDatabase, CreateTable, DatabaseName, DescribeStyle, DescribeTable, ExplainFormat,
     ExplainKind, PartitionSpec, Query, SessionValue, Statement, StatementClass, TableName, TableReference,

@@ -395,7 +395,10 @@ impl Engine {
         let store = Arc::clone(self.shared.resolver.catalog(catalog)?);
         let meter = self.shared.root_meter.child(&context.id);
         let scan = self.shared.scan_context(&context, &meter, None);
-        Ok(Arc::new(GlueTable::try_new(catalog, row, store)?.detached(scan)))
+        let clock = self.shared.accounting.clock;
+        Ok(Arc::new(
+            GlueTable::try_new(catalog, row, store)?.detached(scan, clock),
+        ))
     }
 
     /// The door to names, for metadata commands.

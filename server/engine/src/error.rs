@@ -16,16 +16,22 @@ pub(crate) fn fault_from(error: DataFusionError) -> Fault {
     if let DataFusionError::External(_) | DataFusionError::ParquetError(_) | DataFusionError::ArrowError(..) =
         error.find_root()
     {
-        return Fault::new(
-            Code::HiveBadData,
-            format!(
-                "a file cannot be read: {}",
-                first_line(&error.find_root().to_string())
-            ),
-        )
-        .with_source(error);
+        return bad_data(error);
     }
     Fault::new(Code::GenericInternalError, "internal error").with_source(error)
+}
+
+/// What the decoder of a file refused, with the file's name.
+fn bad_data(error: DataFusionError) -> Fault {
+    let reason = first_line(&error.find_root().to_string());
+    let text = match owlake_scan::file_of(&error) {
+        Some(from) => format!(
+            "file `{}` of `{}` cannot be read: {reason}",
+            from.file, from.table
+        ),
+        None => format!("a file cannot be read: {reason}"),
+    };
+    Fault::new(Code::HiveBadData, text).with_source(error)
 }
 
 fn first_line(text: &str) -> String {

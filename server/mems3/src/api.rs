@@ -36,6 +36,30 @@ macro_rules! attributes {
     };
 }
 
+/// The conditions of a reading request.
+macro_rules! conditions {
+    ($input:ident) => {
+        ReadConditions {
+            if_match: $input.if_match,
+            if_none_match: $input.if_none_match,
+            if_modified_since: $input.if_modified_since,
+            if_unmodified_since: $input.if_unmodified_since,
+        }
+    };
+}
+
+/// The conditions of a copy on the object that it reads.
+macro_rules! source_conditions {
+    ($input:ident) => {
+        ReadConditions {
+            if_match: $input.copy_source_if_match,
+            if_none_match: $input.copy_source_if_none_match,
+            if_modified_since: $input.copy_source_if_modified_since,
+            if_unmodified_since: $input.copy_source_if_unmodified_since,
+        }
+    };
+}
+
 /// The answer to a reading request: what GetObject and HeadObject both say of the object.
 macro_rules! describe {
     ($output:ident, $object:ident, $range:ident, $content_range:ident) => {
@@ -107,12 +131,7 @@ impl S3 for Api {
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let input = req.input;
         let object = self.storage.get(&input.bucket, &input.key)?;
-        let conditions = ReadConditions {
-            if_match: input.if_match,
-            if_none_match: input.if_none_match,
-            if_modified_since: input.if_modified_since,
-            if_unmodified_since: input.if_unmodified_since,
-        };
+        let conditions = conditions!(input);
         conditions.check(&object)?;
         let (range, content_range) = select(&object, input.range)?;
         let body = Some(StreamingBlob::from(Body::from(slice(&object.bytes, &range))));
@@ -123,12 +142,7 @@ impl S3 for Api {
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = req.input;
         let object = self.storage.get(&input.bucket, &input.key)?;
-        let conditions = ReadConditions {
-            if_match: input.if_match,
-            if_none_match: input.if_none_match,
-            if_modified_since: input.if_modified_since,
-            if_unmodified_since: input.if_unmodified_since,
-        };
+        let conditions = conditions!(input);
         conditions.check(&object)?;
         let (range, content_range) = select(&object, input.range)?;
         let status = if content_range.is_some() {
@@ -160,12 +174,7 @@ impl S3 for Api {
 
     async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
         let input = req.input;
-        let conditions = ReadConditions {
-            if_match: input.copy_source_if_match,
-            if_none_match: input.copy_source_if_none_match,
-            if_modified_since: input.copy_source_if_modified_since,
-            if_unmodified_since: input.copy_source_if_unmodified_since,
-        };
+        let conditions = source_conditions!(input);
         let source = self.copy_source(&input.copy_source, &conditions)?;
         let replace = input
             .metadata_directive
@@ -359,12 +368,7 @@ impl S3 for Api {
         req: S3Request<UploadPartCopyInput>,
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let input = req.input;
-        let conditions = ReadConditions {
-            if_match: input.copy_source_if_match,
-            if_none_match: input.copy_source_if_none_match,
-            if_modified_since: input.copy_source_if_modified_since,
-            if_unmodified_since: input.copy_source_if_unmodified_since,
-        };
+        let conditions = source_conditions!(input);
         let source = self.copy_source(&input.copy_source, &conditions)?;
         let range = input.copy_source_range.as_deref().map(Range::parse).transpose();
         let range = range.map_err(|error| s3_error!(error, InvalidArgument))?;

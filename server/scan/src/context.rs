@@ -2,7 +2,7 @@
 //!
 //! Travels as a `SessionConfig` extension, since DataFusion spawns tasks that inherit nothing else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,7 +43,7 @@ pub struct ScanContext {
     /// Set for the second attempt after a file changed: cached listings are not believed.
     pub fresh_listings: AtomicBool,
     /// Listings of this attempt: all scans of a query see one version of a file.
-    listings: Mutex<HashMap<Location, Arc<Listing>>>,
+    listings: Mutex<BTreeMap<Location, Arc<Listing>>>,
     report: Mutex<ScanReport>,
 }
 
@@ -82,16 +82,16 @@ impl ScanContext {
         }
     }
 
-    /// The same rights, limits and meter for another scan, with nothing listed or reported yet.
+    /// The same rights, limits and meter for another scan at `now`, with nothing listed or reported yet.
     ///
     /// For tables in a foreign session, whose context lives as long as the table.
     #[must_use]
-    pub fn renewed(&self) -> Self {
+    pub fn renewed(&self, now: DateTime<Utc>) -> Self {
         Self::new(
             Arc::clone(&self.meter),
             Arc::clone(&self.budget),
             self.workgroup.clone(),
-            self.now,
+            now,
             Arc::clone(&self.stores),
             Arc::clone(&self.caches),
             Arc::clone(&self.config),
@@ -109,10 +109,31 @@ impl ScanContext {
     }
 
     /// Keeps `listing` for the rest of this attempt; of two that were made at once the first one counts.
-    pub(crate) fn keep_listing(&self, listing: Arc<Listing>) -> Arc<Listing> {
+    ///
+    /// # Errors
+    /// `FileChanged` where the listing of a prefix above or below saw another version of one of its files.
+    pub(crate) fn keep_listing(&self, listing: Arc<Listing>) -> Result<Arc<Listing>, ScanError> {
         let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
-        let location = listing.location.clone();
-        Arc::clone(listings.entry(location).or_insert(listing))
+        let location = &listing.location;
+        if let Some(first) = listings.get(location) {
+            return Ok(Arc::clone(first));
+        }
+        let above = location.parents().filter_map(|parent| listings.get(&parent));
+        let below = listings
+            .range(location..)
+            .take_while(|(other, _)| {
+                other.store == location.store && other.prefix.as_ref().starts_with(location.prefix.as_ref())
+            })
+            .filter(|(other, _)| other.is_under(location))
+            .map(|(_, known)| known);
+        if let Some(file) = above.chain(below).find_map(|known| known.differs_from(&listing)) {
+            return Err(ScanError::FileChanged {
+                table: location.to_string(),
+                file,
+            });
+        }
+        listings.insert(location.clone(), Arc::clone(&listing));
+        Ok(listing)
     }
 
     /// The context of the session a scan is planned in.

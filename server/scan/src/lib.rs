@@ -21,7 +21,7 @@ pub use config::ScanConfig;
 pub use context::{ScanContext, ScanNode};
 pub use error::ScanError;
 pub use file_version::{FileVersion, Identity};
-pub use parquet_scan::{SCAN_URL, footer_schema, is_timing_dependent, refuse_over_cap};
+pub use parquet_scan::{InFile, SCAN_URL, file_of, footer_schema, is_timing_dependent, refuse_over_cap};
 pub use range_source::InFlight;
 pub use stores::{QueryStores, S3Access, Stores};
 pub use table::{GlueTable, check_format, table_schema};

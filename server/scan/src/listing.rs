@@ -62,6 +62,21 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// The key of a file of which the two listings saw different versions.
+    pub(crate) fn differs_from(&self, other: &Self) -> Option<String> {
+        let (few, many) = if self.files.len() < other.files.len() {
+            (&self.files, &other.files)
+        } else {
+            (&other.files, &self.files)
+        };
+        few.iter()
+            .find(|f| {
+                many.binary_search_by(|m| m.meta.location.cmp(&f.meta.location))
+                    .is_ok_and(|i| many[i].version != f.version)
+            })
+            .map(|f| f.version.key().to_owned())
+    }
+
     /// Lists the prefix anew and compares every file of this listing with what is there now.
     pub(crate) async fn is_current(&self, context: &ScanContext) -> Result<bool, ScanError> {
         let now = list_now(context, &self.location).await?;
@@ -87,7 +102,7 @@ pub(crate) async fn list(context: &ScanContext, location: &Location) -> Result<A
         return Ok(known);
     }
     let listing = look_up(context, location).await?;
-    Ok(context.keep_listing(Arc::new(listing)))
+    context.keep_listing(Arc::new(listing))
 }
 
 async fn look_up(context: &ScanContext, location: &Location) -> Result<Listing, ScanError> {

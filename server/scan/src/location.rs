@@ -86,6 +86,21 @@ impl Location {
         Ok(Self { store, prefix })
     }
 
+    /// Every location above this one, nearest first, up to the whole store.
+    pub(crate) fn parents(&self) -> impl Iterator<Item = Self> {
+        let mut rest = self.prefix.as_ref();
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            rest = rest.rfind('/').map_or("", |end| &rest[..end]);
+            Some(Self {
+                store: self.store.clone(),
+                prefix: ObjectPath::parse(rest).ok()?,
+            })
+        })
+    }
+
     /// Whether `self` is `root` or lies below it.
     pub fn is_under(&self, root: &Self) -> bool {
         self.store == root.store && self.prefix.prefix_matches(&root.prefix)
@@ -165,6 +180,17 @@ mod tests {
             Location::parse("s3://lake/ts=10%3A00/").unwrap().prefix.as_ref(),
             "ts=10%3A00"
         );
+    }
+
+    #[test]
+    fn parents_go_up_to_the_whole_store() {
+        let parents = |text| -> Vec<String> {
+            let location = Location::parse(text).unwrap();
+            location.parents().map(|p| p.to_string()).collect()
+        };
+        let above = ["s3://lake/sales/events/", "s3://lake/sales/", "s3://lake/"];
+        assert_eq!(parents("s3://lake/sales/events/dt=1/"), above);
+        assert!(parents("s3://lake/").is_empty());
     }
 
     #[test]

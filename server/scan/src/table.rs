@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::TableType;
@@ -37,7 +38,14 @@ pub struct GlueTable {
     store: Arc<dyn CatalogStore>,
     schema: TableSchema,
     projection: Option<ProjectionSpec>,
-    detached: Option<Arc<ScanContext>>,
+    detached: Option<Detached>,
+}
+
+/// What scans in a foreign session work with.
+#[derive(Debug)]
+struct Detached {
+    context: Arc<ScanContext>,
+    clock: fn() -> DateTime<Utc>,
 }
 
 /// The schema of a table as queries see it: data columns, then partition columns, all nullable.
@@ -100,11 +108,11 @@ impl GlueTable {
         })
     }
 
-    /// The same table for a session that is not the engine's: scans use `context`, and name a store that every
-    /// DataFusion session knows (nothing is read through it).
+    /// The same table for a session that is not the engine's: scans use `context` with the `now` that `clock` gives
+    /// each of them, and name a store that every DataFusion session knows (nothing is read through it).
     #[must_use]
-    pub fn detached(mut self, context: Arc<ScanContext>) -> Self {
-        self.detached = Some(context);
+    pub fn detached(mut self, context: Arc<ScanContext>, clock: fn() -> DateTime<Utc>) -> Self {
+        self.detached = Some(Detached { context, clock });
         self
     }
 
@@ -178,7 +186,11 @@ impl TableProvider for GlueTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let context = ScanContext::of(session)
-            .or_else(|| self.detached.as_ref().map(|d| Arc::new(d.renewed())))
+            .or_else(|| {
+                self.detached
+                    .as_ref()
+                    .map(|d| Arc::new(d.context.renewed((d.clock)())))
+            })
             .ok_or_else(|| DataFusionError::Internal("a scan outside a query of the engine".to_owned()))?;
         let names = self.partition_names();
         let (partition_filters, data_filters): (Vec<Expr>, Vec<Expr>) = filters

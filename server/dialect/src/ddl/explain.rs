@@ -88,30 +88,33 @@ fn starts_option(kind: &Kind) -> bool {
 }
 
 fn format_of(cursor: &mut Cursor) -> Result<ExplainFormat, DialectError> {
-    for (word, format) in [
+    let known = [
         ("TEXT", ExplainFormat::Text),
         ("JSON", ExplainFormat::Json),
         ("GRAPHVIZ", ExplainFormat::Graphviz),
-    ] {
-        if cursor.accept(&[word]) {
-            return Ok(format);
-        }
-    }
-    Err(cursor.unexpected("TEXT, JSON or GRAPHVIZ"))
+    ];
+    one_of(cursor, &known, "TEXT, JSON or GRAPHVIZ")
 }
 
 fn kind_of(cursor: &mut Cursor) -> Result<ExplainKind, DialectError> {
-    for (word, kind) in [
+    let known = [
         ("LOGICAL", ExplainKind::Logical),
         ("DISTRIBUTED", ExplainKind::Distributed),
         ("VALIDATE", ExplainKind::Validate),
         ("IO", ExplainKind::Io),
         ("COST", ExplainKind::Cost),
         ("PARTITIONS", ExplainKind::Partitions),
-    ] {
-        if cursor.accept(&[word]) {
-            return Ok(kind);
-        }
+    ];
+    one_of(
+        cursor,
+        &known,
+        "LOGICAL, DISTRIBUTED, VALIDATE, IO, COST or PARTITIONS",
+    )
+}
+
+fn one_of<T: Copy>(cursor: &mut Cursor, known: &[(&str, T)], names: &str) -> Result<T, DialectError> {
+    match known.iter().find(|(word, _)| cursor.accept(&[word])) {
+        Some((_, value)) => Ok(*value),
+        None => Err(cursor.unexpected(names)),
     }
-    Err(cursor.unexpected("LOGICAL, DISTRIBUTED, VALIDATE, IO, COST or PARTITIONS"))
 }

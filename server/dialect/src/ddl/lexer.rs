@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Number(String),
     /// Any other character.
     Symbol(char),
-    /// The end of the text.
+    /// The end of the text; its place is just after the token before it.
     End,
     /// A literal or comment that is never closed; the sentence says which.
     Broken(&'static str),
@@ -40,6 +40,12 @@ pub(crate) fn tokenize(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     loop {
         let token = lexer.next_token();
+        if is_word(&token, "ESCAPE") {
+            lexer.pattern_in_sql(&mut tokens);
+            tokens.push(token);
+            tokens.extend(lexer.sql_literal());
+            continue;
+        }
         let last = matches!(token.kind, Kind::End | Kind::Broken(_));
         tokens.push(token);
         if last {
@@ -54,6 +60,10 @@ pub(crate) fn first_word(text: &str) -> Option<String> {
         Kind::Word(word) => Some(word.to_ascii_uppercase()),
         _ => None,
     }
+}
+
+fn is_word(token: &Token, word: &str) -> bool {
+    matches!(&token.kind, Kind::Word(found) if found.eq_ignore_ascii_case(word))
 }
 
 struct Lexer<'a> {
@@ -101,8 +111,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn next_token(&mut self) -> Token {
+        let after_last = self.location();
         let unclosed_comment = self.skip_blank();
-        let (start, location) = (self.at, self.location());
+        let (start, mut location) = (self.at, self.location());
         let kind = match self.peek() {
             _ if unclosed_comment => Kind::Broken("a comment `/*` is never closed"),
             None => Kind::End,
@@ -118,6 +129,9 @@ impl<'a> Lexer<'a> {
                 Kind::Symbol(c)
             }
         };
+        if kind == Kind::End {
+            location = after_last;
+        }
         Token {
             kind,
             location,
@@ -218,6 +232,51 @@ impl<'a> Lexer<'a> {
             // LIKE patterns need their backslash.
             c @ ('%' | '_') => format!("\\{c}"),
             c => c.to_string(),
+        })
+    }
+
+    /// `LIKE 'pattern' ESCAPE 'c'` is SQL, where a backslash is a character like any other: reads the pattern again.
+    fn pattern_in_sql(&self, tokens: &mut [Token]) {
+        let [.., like, pattern] = tokens else {
+            return;
+        };
+        if !is_word(like, "LIKE") {
+            return;
+        }
+        let mut again = Lexer {
+            text: self.text,
+            at: pattern.start,
+            ..Lexer::new(self.text)
+        };
+        if let Some(read) = again.sql_literal() {
+            pattern.kind = read.kind;
+        }
+    }
+
+    /// SQL's `'text'` if one comes next: only quotes are doubled in it.
+    fn sql_literal(&mut self) -> Option<Token> {
+        self.skip_blank();
+        if self.peek() != Some('\'') {
+            return None;
+        }
+        let (start, location) = (self.at, self.location());
+        let mut text = String::new();
+        self.bump();
+        let kind = loop {
+            match self.bump() {
+                Some('\'') if self.peek() == Some('\'') => {
+                    self.bump();
+                    text.push('\'');
+                }
+                Some('\'') => break Kind::Single(text),
+                Some(c) => text.push(c),
+                None => break Kind::Broken("a string literal is never closed"),
+            }
+        };
+        Some(Token {
+            kind,
+            location,
+            start,
         })
     }
 

@@ -10,14 +10,14 @@ pub(super) fn show(cursor: &mut Cursor) -> Result<Command, DialectError> {
     cursor.expect(&["SHOW"])?;
     if cursor.accept(&["DATABASES"]) || cursor.accept(&["SCHEMAS"]) {
         return Ok(Command::ShowDatabases {
-            pattern: cursor.hive_pattern(true)?,
+            pattern: name_pattern(cursor)?,
         });
     }
     if cursor.accept(&["TABLES"]) {
         let database = accept_in(cursor).then(|| cursor.database_name()).transpose()?;
         return Ok(Command::ShowTables {
             database,
-            pattern: cursor.hive_pattern(true)?,
+            pattern: name_pattern(cursor)?,
         });
     }
     if cursor.accept(&["PARTITIONS"]) {
@@ -88,6 +88,15 @@ fn columns(cursor: &mut Cursor) -> Result<Command, DialectError> {
         };
     }
     Ok(Command::ShowColumns { table })
+}
+
+/// `['LIKE'] 'p'` in Hive's pattern language; `LIKE 'p' ESCAPE 'c'` can only be Trino's, in SQL's.
+fn name_pattern(cursor: &mut Cursor) -> Result<Option<NamePattern>, DialectError> {
+    let escaped = matches!(cursor.peek_at(2), Kind::Word(word) if word.eq_ignore_ascii_case("ESCAPE"));
+    if escaped && cursor.at_words(&["LIKE"]) {
+        return sql_pattern(cursor);
+    }
+    cursor.hive_pattern(true)
 }
 
 /// `LIKE 'p' [ESCAPE 'c']` in SQL's pattern language, as Trino's SHOW SESSION and SHOW FUNCTIONS take it.

@@ -117,29 +117,23 @@ impl Paths {
 }
 
 fn extract_scalar(c: &Call) -> Result<ArrayRef> {
-    let (text, path) = (c.text(0)?, c.text(1)?);
-    let mut paths = Paths::new();
-    c.build_text(|r| {
-        let (Some(text), Some(path)) = (text.get(r), path.get(r)) else {
-            return Ok(None);
-        };
-        let steps = paths.get(path)?;
-        let scalar = || -> Result<Option<String>, Malformed> {
-            let Some(found) = Reader::new(text)?.find(steps)? else {
-                return Ok(None);
-            };
-            match found.kind()? {
-                Kind::Text => found.string().map(Some),
-                Kind::Number | Kind::Boolean => found.raw().map(|s| Some(s.to_owned())),
-                Kind::Null | Kind::Object | Kind::Array => Ok(None),
-            }
-        };
-        // Malformed text has no value at any path.
-        Ok(scalar().unwrap_or(None).map(Into::into))
+    at_path(c, |found| match found.kind()? {
+        Kind::Text => found.string().map(Some),
+        Kind::Number | Kind::Boolean => found.raw().map(|s| Some(s.to_owned())),
+        Kind::Null | Kind::Object | Kind::Array => Ok(None),
     })
 }
 
 fn extract(c: &Call) -> Result<ArrayRef> {
+    at_path(c, |found| {
+        let mut out = String::new();
+        found.write(&mut out, false, 0)?;
+        Ok(Some(out))
+    })
+}
+
+/// What `value` makes of the place that the path names; malformed text has no value at any path.
+fn at_path(c: &Call, value: impl Fn(Reader<'_>) -> Result<Option<String>, Malformed>) -> Result<ArrayRef> {
     let (text, path) = (c.text(0)?, c.text(1)?);
     let mut paths = Paths::new();
     c.build_text(|r| {
@@ -147,15 +141,9 @@ fn extract(c: &Call) -> Result<ArrayRef> {
             return Ok(None);
         };
         let steps = paths.get(path)?;
-        let value = || -> Result<Option<String>, Malformed> {
-            let Some(found) = Reader::new(text)?.find(steps)? else {
-                return Ok(None);
-            };
-            let mut out = String::new();
-            found.write(&mut out, false, 0)?;
-            Ok(Some(out))
-        };
-        Ok(value().unwrap_or(None).map(Into::into))
+        let found = Reader::new(text).and_then(|reader| reader.find(steps));
+        let text = found.and_then(|found| found.map_or(Ok(None), &value));
+        Ok(text.unwrap_or(None).map(Into::into))
     })
 }
 

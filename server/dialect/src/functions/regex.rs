@@ -388,12 +388,8 @@ fn extract(c: &Call) -> Result<ArrayRef> {
         let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
             return Ok(None);
         };
-        let wanted = match &n {
-            None => 0,
-            Some(n) => match n.get(r) {
-                None => return Ok(None),
-                Some(n) => n,
-            },
+        let Some(wanted) = n.as_ref().map_or(Some(0), |n| n.get(r)) else {
+            return Ok(None);
         };
         let regex = patterns.get(p)?;
         let group = group(regex, wanted)?;
@@ -412,12 +408,8 @@ fn extract_all(c: &Call) -> Result<ArrayRef> {
         let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
             return Ok(None);
         };
-        let wanted = match &n {
-            None => 0,
-            Some(n) => match n.get(r) {
-                None => return Ok(None),
-                Some(n) => n,
-            },
+        let Some(wanted) = n.as_ref().map_or(Some(0), |n| n.get(r)) else {
+            return Ok(None);
         };
         let regex = patterns.get(p)?;
         let group = group(regex, wanted)?;

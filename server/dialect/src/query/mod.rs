@@ -25,7 +25,7 @@ use dialect::{AthenaDialect, Stop};
 use rewrite::Rewriter;
 use tokens::Tokens;
 
-pub use names::shown_name;
+pub use names::{shown_name, shown_text};
 pub use unnest::relation_planners;
 
 /// Stack for parsing one statement: the guard bounds the depth, debug builds have large frames.
@@ -39,13 +39,17 @@ pub(crate) fn parse(text: &str, limits: &GuardLimits) -> Result<Query, DialectEr
     stacker::maybe_grow(PARSE_STACK_BYTES, PARSE_STACK_BYTES, || {
         let Tokens {
             tokens,
+            start,
+            end,
             parameters,
             normalized_text,
         } = tokens::tokenize(text)?;
-        let mut tree = tree(tokens, limits)?;
+        // Nodes that the parser made up have no place of their own.
+        let placed = |error: DialectError| error.or_at(start);
+        let mut tree = tree(tokens, end, limits)?;
         let mut rewriter = Rewriter::new(limits);
-        rewriter.query(&mut tree)?;
-        names::make_unique(&mut tree)?;
+        rewriter.query(&mut tree).map_err(placed)?;
+        names::make_unique(&mut tree).map_err(placed)?;
         Ok(Query {
             statement: Box::new(Statement::Query(tree)),
             parameters,
@@ -56,7 +60,11 @@ pub(crate) fn parse(text: &str, limits: &GuardLimits) -> Result<Query, DialectEr
     })
 }
 
-fn tree(tokens: Vec<TokenWithSpan>, limits: &GuardLimits) -> Result<Box<ast::Query>, DialectError> {
+fn tree(
+    tokens: Vec<TokenWithSpan>,
+    end: Location,
+    limits: &GuardLimits,
+) -> Result<Box<ast::Query>, DialectError> {
     limits.check_tokens(&tokens)?;
     let dialect = AthenaDialect::new(tokens.len());
     let mut parser = Parser::new(&dialect)
@@ -69,7 +77,11 @@ fn tree(tokens: Vec<TokenWithSpan>, limits: &GuardLimits) -> Result<Box<ast::Que
             Token::EOF => Ok(query),
             _ => parser.expected_ref("the end of the query", parser.peek_token_ref()),
         })
-        .map_err(|error| parse_error(&error, &dialect, limits))
+        .map_err(|error| {
+            let next = parser.peek_token_ref();
+            let found = tokens::place(next.span.start).filter(|_| !error.to_string().ends_with("found: EOF"));
+            parse_error(&error, &dialect, limits).or_at(found.unwrap_or(end))
+        })
 }
 
 fn parse_error(error: &ParserError, dialect: &AthenaDialect, limits: &GuardLimits) -> DialectError {

@@ -3,6 +3,7 @@
 //! All but the first get a name of their own, from which [`shown_name`] makes the written one again. Only the
 //! outermost SELECT: further in, a name that stands for two columns could be used.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
@@ -19,6 +20,19 @@ const MARK: char = '\u{1f}';
 /// The name of a result's column as the statement wrote it.
 pub fn shown_name(name: &str) -> &str {
     name.split_once(MARK).map_or(name, |(written, _)| written)
+}
+
+/// Text that repeats column names, such as a plan, with the names as the statement wrote them.
+pub fn shown_text(text: &str) -> Cow<'_, str> {
+    let mut pieces = text.split(MARK);
+    let (Some(first), Some(second)) = (pieces.next(), pieces.next()) else {
+        return Cow::Borrowed(text);
+    };
+    let mut shown = first.to_owned();
+    for piece in std::iter::once(second).chain(pieces) {
+        shown.push_str(piece.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+    Cow::Owned(shown)
 }
 
 /// Gives the columns of the result names that differ.

@@ -17,6 +17,10 @@ use crate::ddl::shown;
 #[derive(Debug)]
 pub(super) struct Tokens {
     pub(super) tokens: Vec<TokenWithSpan>,
+    /// Where the first token is.
+    pub(super) start: Location,
+    /// Just after the last token.
+    pub(super) end: Location,
     pub(super) parameters: usize,
     pub(super) normalized_text: String,
 }
@@ -29,6 +33,15 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens, DialectError> {
         .map_err(|error| DialectError::syntax(error.message.trim().to_owned(), place(error.location)))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     end_of_statement(&mut tokens)?;
+    let blank = end_of_text(text);
+    let start = tokens
+        .first()
+        .and_then(|token| place(token.span.start))
+        .unwrap_or(blank);
+    let end = tokens
+        .last()
+        .and_then(|token| place(token.span.end))
+        .unwrap_or(blank);
     foreign_clauses(&tokens)?;
     for token in &tokens {
         allowed(token)?;
@@ -37,6 +50,8 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens, DialectError> {
     let parameters = number_parameters(&mut tokens)?;
     Ok(Tokens {
         tokens: bracket_values(select_tables(tokens)),
+        start,
+        end,
         parameters,
         normalized_text,
     })
@@ -48,6 +63,15 @@ pub(super) fn place(at: At) -> Option<Location> {
         line: at.line,
         column: at.column,
     })
+}
+
+/// The place after all of `text`, for texts without a token.
+fn end_of_text(text: &str) -> Location {
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    Location {
+        line: text.matches('\n').count() as u64 + 1,
+        column: last.chars().count() as u64 + 1,
+    }
 }
 
 /// Removes semicolons at the end; anything after one is a second statement.
@@ -284,16 +308,13 @@ fn bracket_values(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         return tokens;
     }
     let closers = closers(&tokens);
-    let bracket = |token: Token| TokenWithSpan {
-        token,
-        span: Span::empty(),
-    };
+    let bracket = |token: Token, span: Span| TokenWithSpan { token, span };
     let mut out = Vec::with_capacity(tokens.len() + 16);
     let mut levels = vec![Level::default()];
     for (at, token) in tokens.iter().enumerate() {
         let top = levels.len() - 1;
         if levels[top].rows && levels[top].open && ends_row(&token.token) {
-            out.push(bracket(Token::RParen));
+            out.push(bracket(Token::RParen, token.span));
             levels[top].open = false;
         }
         if levels[top].rows && ends_rows(&token.token) {
@@ -309,7 +330,7 @@ fn bracket_values(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                 && closers[first]
                     .is_some_and(|close| tokens.get(close + 1).is_none_or(|t| ends_row(&t.token)));
             if !bracketed {
-                out.push(bracket(Token::LParen));
+                out.push(bracket(Token::LParen, token.span));
                 levels[top].open = true;
             }
         }
@@ -331,7 +352,10 @@ fn bracket_values(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         out.push(token.clone());
     }
     if levels.last().is_some_and(|level| level.open) {
-        out.push(bracket(Token::RParen));
+        let end = tokens
+            .last()
+            .map_or(Span::empty(), |last| Span::new(last.span.end, last.span.end));
+        out.push(bracket(Token::RParen, end));
     }
     out
 }

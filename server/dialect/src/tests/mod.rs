@@ -8,7 +8,7 @@ mod refusals;
 
 use owlake_fault::Fault;
 
-use crate::{GuardLimits, Query, Statement, parse};
+use crate::{DialectError, GuardLimits, Query, Statement, parse};
 
 pub(crate) fn query(text: &str) -> Query {
     match parse(text, &GuardLimits::default()) {
@@ -17,10 +17,19 @@ pub(crate) fn query(text: &str) -> Query {
     }
 }
 
-/// What the client is told.
+/// What the client is told; whatever is wrong with the text has a place.
 pub(crate) fn refusal(text: &str) -> String {
     match parse(text, &GuardLimits::default()) {
-        Err(error) => Fault::from(error).to_string(),
+        Err(error) => {
+            let of_the_text = matches!(
+                error,
+                DialectError::Syntax { .. }
+                    | DialectError::NotSupported { .. }
+                    | DialectError::Definition { .. }
+            );
+            assert!(!of_the_text || error.location().is_some(), "{text}: {error:?}");
+            Fault::from(error).to_string()
+        }
         Ok(statement) => panic!("{text}: {statement:?}"),
     }
 }

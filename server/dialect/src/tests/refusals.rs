@@ -1,6 +1,7 @@
 //! What is refused, and in which words.
 
 use super::refusal;
+use crate::{GuardLimits, parse};
 
 #[test]
 fn other_dialects_are_refused_with_a_place_and_a_hint() {
@@ -336,6 +337,57 @@ fn mistakes_in_ddl_are_told_with_place_found_and_expected() {
     ] {
         let told = refusal(text);
         assert!(told.contains(expected), "{text}\n  {told}");
+    }
+}
+
+#[test]
+fn what_is_missing_at_the_end_is_missed_just_after_the_last_token() {
+    for (text, place) in [
+        ("SELECT 1 FROM", "line 1:14"),
+        ("SELECT 1 FROM  \n -- soon\n", "line 1:14"),
+        ("SELECT\n  a,\n  b FROM t WHERE", "line 3:17"),
+        ("SELECT 1 FROM ;", "line 1:14"),
+        ("SELECT CAST(1 AS", "line 1:17"),
+        ("SELECT (1 + ", "line 1:12"),
+        ("SELECT \"\u{e4}\u{1f980}\" FROM", "line 1:17"),
+        ("SELECT a FROM t LATERAL VIEW", "line 1:29"),
+        ("", "line 1:1"),
+        ("EXPLAIN", "line 1:8"),
+        ("EXPLAIN SELECT 1 FROM", "line 1:22"),
+        ("DROP TABLE", "line 1:11"),
+        ("CREATE EXTERNAL TABLE t (\n  a int\n\n", "line 2:8"),
+        ("SHOW\n", "line 1:5"),
+        ("SET a", "line 1:6"),
+    ] {
+        let told = refusal(text);
+        assert!(
+            told.contains(&format!("{place}.")) || told.ends_with(place),
+            "{text}\n  {told}"
+        );
+    }
+}
+
+#[test]
+fn a_statement_that_breaks_off_is_told_where() {
+    for whole in [
+        "WITH a AS (SELECT x, count(*) FILTER (WHERE y > 1) AS c FROM db.t GROUP BY ROLLUP (x, y)) \
+         SELECT CASE WHEN a.x IS NULL THEN 1 ELSE CAST(b.y AS decimal(10, 2)) END, \
+         sum(c) OVER (PARTITION BY a.x ORDER BY b.z DESC NULLS LAST ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) \
+         FROM a LEFT JOIN (VALUES (1, 'x'), (2, 'y')) AS b (y, z) ON a.x = b.y CROSS JOIN UNNEST(ARRAY[1, 2]) AS u (v) \
+         WHERE a.c BETWEEN 1 AND 2 AND z LIKE 'a!%' ESCAPE '!' AND EXISTS (SELECT 1) \
+         UNION ALL SELECT 1, 2 ORDER BY 1 OFFSET 1 LIMIT 2",
+        "CREATE EXTERNAL TABLE IF NOT EXISTS db.t (a int COMMENT 'x', b array<struct<c:map<string,int>>>) \
+         PARTITIONED BY (dt string) STORED AS PARQUET LOCATION 's3://b/' TBLPROPERTIES ('a' = 'b')",
+        "ALTER TABLE t ADD IF NOT EXISTS PARTITION (dt = '1', h = 2) LOCATION 's3://b/'",
+        "SHOW COLUMNS FROM t FROM db",
+        "EXPLAIN (FORMAT TEXT, TYPE LOGICAL) SELECT 1",
+        "DESCRIBE FORMATTED t PARTITION (dt = '1')",
+    ] {
+        let ends = whole.char_indices().map(|(at, _)| at);
+        let broken = ends.filter(|at| parse(&whole[..*at], &GuardLimits::default()).is_err());
+        let told = broken.map(|at| refusal(&whole[..at])).collect::<Vec<_>>();
+        assert!(told.len() > 10, "{whole}");
+        assert!(told.iter().all(|t| t.contains("line 1:")), "{told:?}");
     }
 }
 

@@ -7,6 +7,7 @@ use owlake_scan::location::Location;
 
 use super::{CommandOutcome, CommandRunner, refuse_reserved};
 use crate::authorizer::{Action, Resource};
+use crate::context::DEFAULT_DATABASE;
 
 impl CommandRunner {
     pub(super) async fn create_database(&self, create: CreateDatabase) -> Result<CommandOutcome, Fault> {
@@ -49,6 +50,14 @@ impl CommandRunner {
             table: None,
         };
         self.resolver.authorize(&self.context, Action::Change, resource)?;
+        if name == DEFAULT_DATABASE {
+            // Hive's metastore refuses it too; sessions that name no database start in it.
+            return Err(Fault::new(
+                Code::InvalidArguments,
+                format!("database `{name}` cannot be dropped"),
+            )
+            .with_hint("Drop its tables one by one."));
+        }
         let store = self.resolver.catalog(&catalog)?;
         if if_exists && store.database(&name).await?.is_none() {
             return Ok(CommandOutcome::nothing());

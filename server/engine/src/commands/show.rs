@@ -1,11 +1,13 @@
 //! SHOW and DESCRIBE: one text column or a few, as Athena prints them.
 
-use owlake_catalog::Table;
+use std::sync::Arc;
+
 use owlake_catalog::projection::hive_location;
+use owlake_catalog::{Column, HiveType, Table};
 use owlake_dialect::{DatabaseName, DescribeStyle, DescribeTable, NamePattern, TableName};
 use owlake_fault::{Code, Fault};
 
-use super::{CommandOutcome, CommandRunner, text_rows};
+use super::{CommandOutcome, CommandRunner, refuse_reserved, text_rows};
 use crate::authorizer::Action;
 use crate::context::SessionSettings;
 use crate::resolve::{INFORMATION_SCHEMA, SYSTEM_SCHEMA};
@@ -54,8 +56,32 @@ impl CommandRunner {
         one_column("tab_name", names.into_iter().filter(|n| kept(pattern, n)))
     }
 
-    async fn readable(&self, name: &TableName) -> Result<std::sync::Arc<Table>, Fault> {
+    async fn readable(&self, name: &TableName) -> Result<Arc<Table>, Fault> {
         self.row(&self.full_name(name), Action::Read).await
+    }
+
+    /// The row of a table, or what would be the row of one of `system` and `information_schema`.
+    async fn described(&self, name: &TableName) -> Result<Arc<Table>, Fault> {
+        let full = self.full_name(name);
+        if refuse_reserved(&full.database).is_ok() {
+            return self.row(&full, Action::Read).await;
+        }
+        let (catalog, database) = (&full.catalog, &full.database);
+        let provider = self.resolver.table(&self.context, catalog, database, &full.table);
+        let schema = provider.await?.schema();
+        let columns = schema.fields().iter().map(|field| Column {
+            name: field.name().clone(),
+            data_type: HiveType::from_arrow(field.data_type())
+                .map_or_else(|| field.data_type().to_string().to_lowercase(), |t| t.to_string()),
+            comment: None,
+        });
+        let mut table = Table {
+            table_type: Some("SYSTEM_TABLE".to_owned()),
+            ..Table::default()
+        };
+        table.storage_descriptor.columns = columns.collect();
+        (table.database_name, table.name) = (full.database, full.table);
+        Ok(Arc::new(table))
     }
 
     pub(super) async fn show_partitions(&self, name: &TableName) -> Result<CommandOutcome, Fault> {
@@ -80,7 +106,7 @@ impl CommandRunner {
     }
 
     pub(super) async fn show_columns(&self, name: &TableName) -> Result<CommandOutcome, Fault> {
-        let table = self.readable(name).await?;
+        let table = self.described(name).await?;
         let all = table
             .storage_descriptor
             .columns
@@ -154,7 +180,7 @@ impl CommandRunner {
                 "DESCRIBE of a partition or a nested column is not supported yet",
             ));
         }
-        let table = self.readable(&describe.table).await?;
+        let table = self.described(&describe.table).await?;
         let text = |v: &str| Some(v.to_owned());
         let mut rows: Vec<[Option<String>; 3]> = Vec::new();
         let all = table

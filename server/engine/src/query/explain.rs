@@ -6,7 +6,7 @@ use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray}
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use owlake_dialect::ExplainKind;
+use owlake_dialect::{ExplainKind, shown_text};
 use owlake_fault::{Code, Fault};
 
 use crate::error::fault_from;
@@ -74,5 +74,6 @@ impl RunningQuery {
 }
 
 fn lines(text: &str) -> ArrayRef {
+    let text = shown_text(text);
     Arc::new(text.lines().map(Some).collect::<StringArray>())
 }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::functions::core::getfield::GetFieldFunc;
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
 
 use crate::error::ScanError;
-use crate::parquet_scan::rounding::{RoundedMillis, compared, is_finer_than_millis};
+use crate::parquet_scan::rounding::{RoundedMillis, compared, has_finer_than_millis};
 use crate::parquet_scan::schema::{file_column, readable_as};
 
 /// Adapter factory of one table.
@@ -93,7 +94,8 @@ impl GlueAdapter {
         Ok(())
     }
 
-    /// Rounding instead of the cast that the stock adapter puts around fine timestamps; bottom up.
+    /// Rounding instead of the cast that the stock adapter puts around fine timestamps, and before the one that it
+    /// puts around nested columns with such; bottom up.
     fn round(&self, node: Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn PhysicalExpr>>> {
         let stored = |column: &Column| {
             self.renamed
@@ -102,12 +104,20 @@ impl GlueAdapter {
                 .map(|f| f.data_type().clone())
         };
         if let Some(cast) = node.downcast_ref::<CastExpr>()
-            && let Some(column) = cast.expr().downcast_ref::<Column>()
-            && stored(column).is_some_and(|data_type| is_finer_than_millis(&data_type))
+            && is_stored(cast.expr())
+            && let stored = cast.expr().data_type(&self.renamed)?
+            && has_finer_than_millis(&stored)
         {
-            return Ok(Transformed::yes(Arc::new(RoundedMillis::new(Arc::clone(
-                cast.expr(),
-            )))));
+            let rounded = Arc::new(RoundedMillis::new(Arc::clone(cast.expr())));
+            return Ok(Transformed::yes(if stored.is_nested() {
+                Arc::new(CastExpr::new_with_target_field(
+                    rounded,
+                    Arc::clone(cast.target_field()),
+                    Some(cast.cast_options().clone()),
+                ))
+            } else {
+                rounded
+            }));
         }
         match node
             .downcast_ref::<BinaryExpr>()
@@ -117,6 +127,14 @@ impl GlueAdapter {
             None => Ok(Transformed::no(node)),
         }
     }
+}
+
+/// Whether `expr` is a column of the file or a field of one, not yet cast.
+fn is_stored(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.downcast_ref::<Column>().is_some()
+        || ScalarFunctionExpr::try_downcast_func::<GetFieldFunc>(expr.as_ref())
+            .and_then(|field| field.args().first())
+            .is_some_and(is_stored)
 }
 
 impl PhysicalExprAdapter for GlueAdapter {

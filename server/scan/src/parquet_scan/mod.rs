@@ -2,6 +2,7 @@
 
 pub(crate) mod adapter;
 pub(crate) mod footer;
+pub(crate) mod named;
 pub(crate) mod plan;
 pub(crate) mod proof;
 pub(crate) mod reader;
@@ -10,5 +11,6 @@ pub(crate) mod schema;
 pub(crate) mod statistics;
 
 pub use footer::footer_schema;
+pub use named::{InFile, file_of};
 pub use plan::SCAN_URL;
 pub use proof::{is_timing_dependent, refuse_over_cap};

@@ -24,6 +24,7 @@ use crate::error::ScanError;
 use crate::listing::ListedFile;
 use crate::parquet_scan::adapter::GlueAdapterFactory;
 use crate::parquet_scan::footer;
+use crate::parquet_scan::named::NamedSource;
 use crate::parquet_scan::reader::{MeteredReaderFactory, ScanFile};
 use crate::parquet_scan::schema::{file_column, readable_as, reader_schema};
 use crate::parquet_scan::statistics::file_statistics;
@@ -92,6 +93,7 @@ pub(crate) fn build(
     let source = ParquetSource::new(shape.table_schema.clone())
         .with_table_parquet_options(options)
         .with_parquet_file_reader_factory(Arc::new(factory));
+    let source = NamedSource::new(Arc::new(source), Arc::clone(&shape.table));
     let groups = group(units, fan_out(session, context, shape));
     let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(shape.url)?, Arc::new(source))
         .with_file_groups(groups)

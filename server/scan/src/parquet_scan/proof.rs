@@ -13,6 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::context::ScanContext;
 use crate::error::ScanError;
+use crate::parquet_scan::named::NamedSource;
 use crate::parquet_scan::reader::ScanFile;
 
 /// Refuses a plan whose proven lower bound passes the cap, before its first data byte.
@@ -26,12 +27,14 @@ pub fn refuse_over_cap(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) -> 
     let mut scans = Vec::new();
     drained_scans(plan, &mut scans);
     // Of several scans only some may be counted, and the sum is no single table's.
-    let at_least = count_scans(plan) > 1;
+    let mut at_least = count_scans(plan) > 1;
     let mut total = 0_u64;
     let mut widest: Option<(u64, Arc<ScanFile>)> = None;
     for scan in scans {
         let bytes = lower_bound(&scan);
         total = total.saturating_add(bytes);
+        // Which leaves of a nested column are read is not known here.
+        at_least |= reads_nested(&scan);
         if widest.as_ref().is_none_or(|(most, _)| bytes > *most)
             && let Some(file) = scan_files(&scan).next()
         {
@@ -124,7 +127,7 @@ fn scan_files(config: &FileScanConfig) -> impl Iterator<Item = &Arc<ScanFile>> {
 }
 
 fn lower_bound(config: &FileScanConfig) -> u64 {
-    let source = config.file_source();
+    let source = NamedSource::unnamed(config.file_source().as_ref());
     let Some(parquet) = source.downcast_ref::<ParquetSource>() else {
         return 0;
     };
@@ -155,6 +158,22 @@ fn lower_bound(config: &FileScanConfig) -> u64 {
         }
     }
     total
+}
+
+/// Whether the scan reads a nested column, of which [`lower_bound`] may count less than is read.
+fn reads_nested(config: &FileScanConfig) -> bool {
+    let table = config.file_schema();
+    let nested = |name: &str| {
+        table
+            .field_with_name(name)
+            .is_ok_and(|f| !crate::parquet_scan::plan::is_flat(f.data_type()))
+    };
+    match config.file_source().projection() {
+        Some(projection) => projection
+            .iter()
+            .any(|p| collect_columns(&p.expr).iter().any(|c| nested(c.name()))),
+        None => table.fields().iter().any(|f| nested(f.name())),
+    }
 }
 
 /// Columns that exact statistics turn into literals are not read.

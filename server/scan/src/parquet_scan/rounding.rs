@@ -4,9 +4,12 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMillisecondArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, LargeListArray, ListArray, MapArray, RecordBatch, StructArray,
+    TimestampMillisecondArray,
+};
 use datafusion::arrow::datatypes::{
-    DataType, Schema, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
+    DataType, FieldRef, Schema, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
 };
 use datafusion::common::{ScalarValue, internal_err};
 use datafusion::error::Result;
@@ -14,15 +17,90 @@ use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 
-/// Whether values of `stored` have to be rounded to become the catalog's `timestamp`.
-pub(crate) fn is_finer_than_millis(stored: &DataType) -> bool {
-    matches!(
-        stored,
-        DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _)
-    )
+/// Whether `stored` is or contains a timestamp that has to be rounded to become the catalog's.
+pub(crate) fn has_finer_than_millis(stored: &DataType) -> bool {
+    match stored {
+        DataType::Timestamp(unit, _) => matches!(unit, TimeUnit::Microsecond | TimeUnit::Nanosecond),
+        DataType::List(child) | DataType::LargeList(child) | DataType::Map(child, _) => {
+            has_finer_than_millis(child.data_type())
+        }
+        DataType::Struct(fields) => fields.iter().any(|f| has_finer_than_millis(f.data_type())),
+        _ => false,
+    }
 }
 
-/// A timestamp in milliseconds, rounded half up.
+/// `stored` with the catalog's timestamps wherever it has finer ones.
+fn rounded_type(stored: &DataType) -> DataType {
+    let child = |field: &FieldRef| {
+        let data_type = rounded_type(field.data_type());
+        Arc::new(field.as_ref().clone().with_data_type(data_type))
+    };
+    match stored {
+        DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _) => {
+            DataType::Timestamp(TimeUnit::Millisecond, None)
+        }
+        DataType::List(field) => DataType::List(child(field)),
+        DataType::LargeList(field) => DataType::LargeList(child(field)),
+        DataType::Map(entries, sorted) => DataType::Map(child(entries), *sorted),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(child).collect()),
+        other => other.clone(),
+    }
+}
+
+/// The values of `array` as [`rounded_type`] says.
+fn rounded_array(array: &ArrayRef) -> Result<ArrayRef> {
+    if !has_finer_than_millis(array.data_type()) {
+        return Ok(Arc::clone(array));
+    }
+    Ok(match rounded_type(array.data_type()) {
+        DataType::List(field) => {
+            let list = array.as_list::<i32>();
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            Arc::new(ListArray::try_new(
+                field,
+                offsets,
+                rounded_array(list.values())?,
+                nulls,
+            )?)
+        }
+        DataType::LargeList(field) => {
+            let list = array.as_list::<i64>();
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            Arc::new(LargeListArray::try_new(
+                field,
+                offsets,
+                rounded_array(list.values())?,
+                nulls,
+            )?)
+        }
+        DataType::Struct(fields) => {
+            let rows = array.as_struct();
+            let columns = rows.columns().iter().map(rounded_array).collect::<Result<_>>()?;
+            Arc::new(StructArray::try_new(fields, columns, rows.nulls().cloned())?)
+        }
+        DataType::Map(field, sorted) => {
+            let map = array.as_map();
+            let entries: ArrayRef = Arc::new(map.entries().clone());
+            let entries = rounded_array(&entries)?.as_struct().clone();
+            let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
+            Arc::new(MapArray::try_new(field, offsets, entries, nulls, sorted)?)
+        }
+        _ => {
+            let millis: TimestampMillisecondArray = match array.data_type() {
+                DataType::Timestamp(TimeUnit::Microsecond, _) => array
+                    .as_primitive::<TimestampMicrosecondType>()
+                    .unary(|v| rounded(v, 1_000)),
+                DataType::Timestamp(TimeUnit::Nanosecond, _) => array
+                    .as_primitive::<TimestampNanosecondType>()
+                    .unary(|v| rounded(v, 1_000_000)),
+                other => return internal_err!("{other} is not rounded to milliseconds"),
+            };
+            Arc::new(millis)
+        }
+    })
+}
+
+/// Timestamps in milliseconds, rounded half up, alone or inside a nested value.
 ///
 /// Not a cast on purpose: the engine moves casts of a comparison to the constant, which is wrong where many stored
 /// values become one.
@@ -116,8 +194,8 @@ fn is(left: &Arc<dyn PhysicalExpr>, op: Operator, right: Arc<dyn PhysicalExpr>) 
 }
 
 impl PhysicalExpr for RoundedMillis {
-    fn data_type(&self, _input_schema: &Schema) -> Result<DataType> {
-        Ok(DataType::Timestamp(TimeUnit::Millisecond, None))
+    fn data_type(&self, input_schema: &Schema) -> Result<DataType> {
+        Ok(rounded_type(&self.inner.data_type(input_schema)?))
     }
 
     fn nullable(&self, input_schema: &Schema) -> Result<bool> {
@@ -126,16 +204,7 @@ impl PhysicalExpr for RoundedMillis {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         let array = self.inner.evaluate(batch)?.into_array(batch.num_rows())?;
-        let millis: TimestampMillisecondArray = match array.data_type() {
-            DataType::Timestamp(TimeUnit::Microsecond, _) => array
-                .as_primitive::<TimestampMicrosecondType>()
-                .unary(|v| rounded(v, 1_000)),
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => array
-                .as_primitive::<TimestampNanosecondType>()
-                .unary(|v| rounded(v, 1_000_000)),
-            other => return internal_err!("{other} is not rounded to milliseconds"),
-        };
-        Ok(ColumnarValue::Array(Arc::new(millis) as ArrayRef))
+        Ok(ColumnarValue::Array(rounded_array(&array)?))
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {

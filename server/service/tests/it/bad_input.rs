@@ -8,9 +8,11 @@ use bytes::Bytes;
 use owlake::EngineConfig;
 use owlake_client::ClientError;
 use owlake_mems3::{FaultAction, FaultPlan, FaultRule, Operation};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
 use tonic::Code;
 
-use crate::harness::{BUCKET, Builder, TestServer, numbers, one, parquet, run};
+use crate::harness::{BUCKET, Builder, TestServer, numbers, one, parquet, parquet_with, run};
 
 /// Statement, error name, gRPC code, and what the text has to name.
 type Case = (&'static str, &'static str, Code, &'static str);
@@ -481,24 +483,50 @@ fn corrupt_files() -> Vec<(&'static str, Bytes)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_byte_in_a_page_names_the_file_among_good_ones() {
+    let server = start().await;
+    let compressed = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+    let good = parquet_with(&numbers(0..5000), compressed.build());
+    for file in ["a", "c"] {
+        server
+            .store
+            .put(BUCKET, &format!("flipped/{file}.parquet"), good.clone());
+    }
+    let mut bad = good.to_vec();
+    // The first page's values begin with the magic of their compression.
+    let frame = [0x28, 0xb5, 0x2f, 0xfd];
+    let at = bad.windows(4).position(|bytes| bytes == frame).unwrap();
+    bad[at] ^= 0xff;
+    server.store.put(BUCKET, "flipped/b.parquet", Bytes::from(bad));
+    server.query(&external("flipped (n bigint)", "flipped")).await;
+    for sql in [
+        "SELECT sum(n) FROM flipped",
+        "SELECT count(*) FROM flipped WHERE n % 7 = 3",
+        "SELECT a.n FROM flipped a JOIN flipped b ON a.n = b.n + 1 ORDER BY a.n",
+    ] {
+        assert_failure(
+            sql,
+            &server.refused(sql).await,
+            "HIVE_BAD_DATA",
+            Code::DataLoss,
+            "file `flipped/b.parquet` of `default.flipped`",
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_corrupt_file_is_a_typed_error_that_names_it() {
     let server = start().await;
     for (name, bytes) in corrupt_files() {
         server.store.put(BUCKET, &format!("{name}/bad.parquet"), bytes);
         server.query(&external(&format!("{name} (n bigint)"), name)).await;
         let sql = format!("SELECT sum(n) FROM {name}");
-        // A footer is read by us, who name the file; pages are read by the engine, which does not.
-        let names = if name == "page_header" {
-            "file"
-        } else {
-            "bad.parquet"
-        };
         assert_failure(
             &sql,
             &server.refused(&sql).await,
             "HIVE_BAD_DATA",
             Code::DataLoss,
-            names,
+            &format!("file `{name}/bad.parquet` of `default.{name}`"),
         );
         if name != "page_header" {
             let sql = external(&format!("{name}_taken"), name);

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, Int64Array, RecordBatch};
+use arrow::array::{Array, Int64Array, RecordBatch, StructArray};
+use arrow::datatypes::{DataType, Field};
 use owlake::EngineConfig;
 use owlake_client::ClientError;
 use owlake_mems3::{Operation, RequestRecord};
@@ -122,6 +123,27 @@ async fn a_plan_that_proves_its_bytes_is_refused_before_the_first_of_them() {
     assert_eq!(
         one(&server.query("SELECT max(n) FROM wide").await),
         FILES * ROWS - 1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_nested_column_only_a_lower_bound_is_claimed() {
+    let server = TestServer::start().await;
+    let n: Arc<dyn Array> = Arc::new(Int64Array::from_iter_values(0..ROWS));
+    let nested = StructArray::from(vec![(Arc::new(Field::new("n", DataType::Int64, true)), n)]);
+    let batch = RecordBatch::try_from_iter([("s", Arc::new(nested) as Arc<dyn Array>)]).unwrap();
+    server.put("nested/part-0.parquet", &batch);
+    server
+        .query(
+            "CREATE EXTERNAL TABLE nested (s struct<n:bigint>) STORED AS PARQUET LOCATION 's3://test-lake/nested/'",
+        )
+        .await;
+    server.client.set("max_data_scanned_bytes", Some("1kB")).unwrap();
+    let error = server.refused("SELECT s FROM nested").await;
+    assert_eq!(counters(&receipt(&error)).data_scanned_bytes, 0);
+    assert!(
+        error.to_string().contains("default.nested needs at least"),
+        "{error}"
     );
 }
 

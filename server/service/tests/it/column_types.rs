@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
-    Int8Array, Int16Array, Int32Array, Int32Builder, Int64Array, ListBuilder, MapBuilder, RecordBatch,
-    StringArray, StringBuilder, StructArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+    Int8Array, Int16Array, Int32Array, Int32Builder, Int64Array, ListArray, ListBuilder, MapArray,
+    MapBuilder, RecordBatch, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray, TimestampNanosecondArray,
 };
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use tonic::Code;
 
@@ -320,6 +322,70 @@ async fn microseconds_are_rounded_to_the_milliseconds_of_the_type() {
             let turned = format!("SELECT count(*) FROM fine WHERE NOT (moment {op} TIMESTAMP '{moment}')");
             assert_eq!(one(&server.query(&turned).await), 4 - count, "{turned}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fine_timestamps_inside_nested_values_are_rounded_too() {
+    let server = TestServer::start().await;
+    let us = || array(TimestampMicrosecondArray::from(vec![1_499, 1_500]));
+    let ns = || array(TimestampNanosecondArray::from(vec![-1_500_001, 2_500_000]));
+    let field = |name: &str, of: &dyn Array| Arc::new(Field::new(name, of.data_type().clone(), true));
+    let list = ListArray::new(
+        field("element", &us()),
+        OffsetBuffer::from_lengths([2, 0]),
+        us(),
+        None,
+    );
+    let inner = StructArray::from(vec![(field("at", &ns()), ns())]);
+    let point = StructArray::from(vec![
+        (field("at", &us()), us()),
+        (field("below", &inner), array(inner.clone())),
+    ]);
+    let keys = array(StringArray::from(vec!["a", "b"]));
+    let entries = StructArray::from(vec![
+        (Arc::new(Field::new("key", keys.data_type().clone(), false)), keys),
+        (field("value", &ns()), ns()),
+    ]);
+    let map = MapArray::new(
+        Arc::new(Field::new("key_value", entries.data_type().clone(), false)),
+        OffsetBuffer::from_lengths([1, 1]),
+        entries,
+        None,
+        false,
+    );
+    let batch =
+        RecordBatch::try_from_iter([("l", array(list)), ("s", array(point)), ("m", array(map))]).unwrap();
+    let columns =
+        "(l array<timestamp>, s struct<at:timestamp,below:struct<at:timestamp>>, m map<string,timestamp>)";
+    create(&server, "deep", columns, &batch).await;
+    let (down, up) = ("1970-01-01T00:00:00.001", "1970-01-01T00:00:00.002");
+    let (before, after) = ("1969-12-31T23:59:59.998", "1970-01-01T00:00:00.003");
+    for (sql, expected) in [
+        (
+            "SELECT u.x FROM deep CROSS JOIN UNNEST(l) AS u (x)",
+            vec![down, up],
+        ),
+        ("SELECT s.at FROM deep", vec![down, up]),
+        ("SELECT s.below.at FROM deep", vec![before, after]),
+        (
+            "SELECT coalesce(element_at(m, 'a'), element_at(m, 'b')) FROM deep",
+            vec![before, after],
+        ),
+    ] {
+        assert_eq!(rows(&server, sql).await.concat(), expected, "{sql}");
+    }
+    let whole = rows(&server, "SELECT l, s, m FROM deep").await.concat().concat();
+    for moment in [down, up, before, after] {
+        assert!(whole.contains(moment), "{whole}");
+    }
+    for filter in [
+        "s.at = TIMESTAMP '1970-01-01 00:00:00.002'",
+        "s.below.at > TIMESTAMP '1970-01-01 00:00:00.002'",
+        "cardinality(l) = 0",
+    ] {
+        let sql = format!("SELECT count(*) FROM deep WHERE {filter}");
+        assert_eq!(one(&server.query(&sql).await), 1, "{sql}");
     }
 }
 

@@ -269,6 +269,31 @@ async fn two_scans_of_one_table_never_see_two_versions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_tables_over_one_file_never_see_two_versions() {
+    let (old, new) = versions();
+    let server = TestServer::start().await;
+    server.store.put(BUCKET, "t/x/a.parquet", old);
+    for (name, prefix) in [("whole", "t"), ("part", "t/x")] {
+        let ddl = format!(
+            "CREATE EXTERNAL TABLE {name} (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/{prefix}/'"
+        );
+        server.query(&ddl).await;
+    }
+    // The outer prefix is listed and its footer read, which answers its half; the inner one is listed later.
+    let footer = server.store.pause_after("t/x/a.parquet", Operation::GetObject);
+    let inner = server.store.pause_before("t/x", Operation::ListObjectsV2);
+    let client = server.client.clone();
+    let sql = "SELECT count(*) FROM whole UNION ALL SELECT count(*) FROM part";
+    let query = tokio::spawn(async move { run(&client, sql).await });
+    footer.wait_reached().await;
+    server.store.put(BUCKET, "t/x/a.parquet", new);
+    footer.release();
+    inner.release();
+    let answer = query.await.unwrap().unwrap();
+    assert_eq!(answer.rows, [["990"], ["990"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_after_the_first_rows_left_is_an_error_and_not_a_mix() {
     let server = TestServer::start().await;
     let many = |from: i64| {
