@@ -1,6 +1,7 @@
 //! What the Flight SQL service keeps between calls: sessions, tickets, prepared statements, running queries.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -35,7 +36,13 @@ pub(crate) const PREPARED_IDLE: Duration = Duration::from_secs(1_800);
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The Flight SQL service.
-pub(crate) struct FlightSql {
+///
+/// Its state is behind a trait object for the compiler's sake: tonic wants every method's future to be `Send`, and
+/// the proof would walk through all of the engine's and the SQL parser's types for each of some forty methods.
+pub(crate) struct FlightSql(Box<dyn Deref<Target = FlightState> + Send + Sync>);
+
+/// What [`FlightSql`] holds.
+pub(crate) struct FlightState {
     pub(crate) engine: Engine,
     pub(crate) sessions: Sessions,
     pub(crate) tickets: Handles<Parked>,
@@ -43,6 +50,14 @@ pub(crate) struct FlightSql {
     running: Arc<Mutex<HashMap<String, (String, CancellationToken)>>>,
     pub(crate) sql_info: SqlInfoData,
     pub(crate) xdbc: XdbcTypeInfoData,
+}
+
+impl Deref for FlightSql {
+    type Target = FlightState;
+
+    fn deref(&self) -> &FlightState {
+        &self.0
+    }
 }
 
 impl std::fmt::Debug for FlightSql {
@@ -85,7 +100,7 @@ impl FlightSql {
         sql_info: SqlInfoData,
         xdbc: XdbcTypeInfoData,
     ) -> Arc<Self> {
-        let service = Arc::new(Self {
+        let state = FlightState {
             sessions,
             tickets: Handles::new("ticket", MAX_TICKETS, TICKET_IDLE),
             statements: Handles::new("prepared statement", MAX_PREPARED, PREPARED_IDLE),
@@ -93,7 +108,8 @@ impl FlightSql {
             sql_info,
             xdbc,
             engine,
-        });
+        };
+        let service = Arc::new(Self(Box::new(Arc::new(state))));
         let weak = Arc::downgrade(&service);
         service.engine.runtimes().spawn_io(sweep(weak));
         service
