@@ -30,6 +30,12 @@ pub struct ScanConfig {
     pub max_footer_bytes: u64,
     /// Ranges closer than this are fetched with one request.
     pub coalesce_gap_bytes: u64,
+    /// An uncompressed file of lines is cut into ranges of about this, read at the same time. Bytes.
+    pub row_split_bytes: u64,
+    /// The most that one request asks for of a file of lines, bytes.
+    pub row_chunk_bytes: u64,
+    /// A longer line fails the query (Athena: 32 MB). Bytes, unpacked.
+    pub max_line_bytes: u64,
     /// Object bytes in flight in the whole process.
     pub in_flight_bytes: u64,
 }
@@ -48,6 +54,9 @@ impl Default for ScanConfig {
             footer_hint_bytes: 64 << 10,
             max_footer_bytes: 16 << 20,
             coalesce_gap_bytes: 256 << 10,
+            row_split_bytes: 32 << 20,
+            row_chunk_bytes: 4 << 20,
+            max_line_bytes: 32 << 20,
             in_flight_bytes: 512 << 20,
         }
     }

@@ -29,12 +29,48 @@ pub enum ScanError {
     #[error("table `{0}` has no location")]
     NoLocation(String),
     /// A SerDe that is not read.
-    #[error("table `{table}` uses {serde}, which is not read yet; only Parquet tables are")]
+    #[error("table `{table}` uses {serde}, which is not read yet")]
     UnsupportedFormat {
         /// The table.
         table: String,
         /// SerDe class or format.
         serde: String,
+    },
+    /// A property of the SerDe that means something else in Athena than it would here.
+    #[error("table `{table}` cannot be read by {serde}: {what}")]
+    UnsupportedProperty {
+        /// The table.
+        table: String,
+        /// Short name of the SerDe.
+        serde: String,
+        /// The property and what is wrong with it.
+        what: String,
+    },
+    /// A property whose value means nothing.
+    #[error("property `{key}` = {value:?} of table `{table}` ({serde}) {reason}")]
+    BadProperty {
+        /// The table.
+        table: String,
+        /// Short name of the SerDe.
+        serde: String,
+        /// The property.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A line that does not fit into memory as configured, or a small file that unpacks to one huge line.
+    #[error("file `{file}` of `{table}` has a line of more than {limit} bytes at byte {offset}")]
+    LineTooLong {
+        /// The table.
+        table: String,
+        /// Key below the bucket.
+        file: String,
+        /// Where the line begins, in unpacked bytes.
+        offset: u64,
+        /// The limit.
+        limit: u64,
     },
     /// An object changed between listing and reading.
     #[error("file `{file}` of `{table}` changed while the query ran")]
@@ -130,7 +166,13 @@ impl From<ScanError> for Fault {
             E::LocationNotAllowed { .. } => Self::new(Code::LocationNotAllowed, text)
                 .with_hint("Start the server with --allow-location for it, or add it to the configuration."),
             E::NoLocation(_) => Self::new(Code::HiveInvalidMetadata, text),
-            E::UnsupportedFormat { .. } => Self::new(Code::HiveUnsupportedFormat, text),
+            E::UnsupportedFormat { .. } => {
+                Self::new(Code::HiveUnsupportedFormat, text).with_hint("What is read: docs/formats.md.")
+            }
+            E::UnsupportedProperty { .. } => Self::new(Code::NotSupported, text),
+            E::BadProperty { .. } => Self::new(Code::InvalidTableProperty, text),
+            E::LineTooLong { .. } => Self::new(Code::HiveBadData, text)
+                .with_hint("Check the line ends of the file, or raise max_line_bytes."),
             E::FileChanged { .. } => Self::new(Code::HiveFileChanged, text)
                 .with_hint("Send the query again.")
                 .with_retry(Retry::Later(None)),

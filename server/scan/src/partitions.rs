@@ -9,7 +9,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
 use owlake_catalog::projection::{ProjectionSpec, hive_location, partition_values};
-use owlake_catalog::{CatalogStore, Domains, PartitionValue, Table};
+use owlake_catalog::{CatalogStore, Domains, Partition, PartitionValue, Table};
 
 use crate::context::ScanContext;
 use crate::error::ScanError;
@@ -20,6 +20,22 @@ use crate::location::Location;
 pub(crate) struct SelectedPartition {
     pub location: Location,
     pub values: Vec<ScalarValue>,
+    /// Where it is registered: it may say itself how its files are written.
+    pub registered: Option<Registered>,
+}
+
+/// A row of the catalog's list of partitions, shared with all others of the list.
+#[derive(Debug, Clone)]
+pub(crate) struct Registered {
+    list: Arc<Vec<Partition>>,
+    index: usize,
+}
+
+impl Registered {
+    /// The partition, as long as the list is what it was.
+    pub(crate) fn get(&self) -> Option<&Partition> {
+        self.list.get(self.index)
+    }
 }
 
 /// Partitions selected, and how many there could have been.
@@ -55,6 +71,7 @@ pub(crate) async fn select(
             partitions: vec![SelectedPartition {
                 location,
                 values: Vec::new(),
+                registered: None,
             }],
             total: Some(1),
         });
@@ -93,6 +110,7 @@ fn projected(
                 partitions.push(SelectedPartition {
                     location: Location::parse(&location)?,
                     values,
+                    registered: None,
                 });
             }
         }
@@ -128,9 +146,9 @@ async fn registered(
         .await
         .map_err(ScanError::from)?;
     let mut partitions = Vec::new();
-    for part in all.chunks(CHUNK) {
+    for (chunk, part) in all.chunks(CHUNK).enumerate() {
         let mut candidates = Vec::with_capacity(part.len());
-        for partition in part {
+        for (index, partition) in part.iter().enumerate() {
             let typed =
                 partition_values(&table.partition_keys, &partition.values).map_err(ScanError::from)?;
             let possible =
@@ -155,14 +173,18 @@ async fn registered(
                 Some(location) => location.clone(),
                 None => hive_location(base, &table.partition_keys, &partition.values),
             };
-            candidates.push((location, values));
+            candidates.push((location, values, chunk * CHUNK + index));
         }
-        let kept = filter.keep(candidates.iter().map(|(_, values)| values.as_slice()))?;
-        for ((location, values), keep) in candidates.into_iter().zip(kept) {
+        let kept = filter.keep(candidates.iter().map(|(_, values, _)| values.as_slice()))?;
+        for ((location, values, index), keep) in candidates.into_iter().zip(kept) {
             if keep {
                 partitions.push(SelectedPartition {
                     location: Location::parse(&location)?,
                     values,
+                    registered: Some(Registered {
+                        list: Arc::clone(&all),
+                        index,
+                    }),
                 });
             }
         }

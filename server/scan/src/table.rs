@@ -1,5 +1,5 @@
 //! A Glue table as a DataFusion `TableProvider`: filters become partitions, partitions become files,
-//! files become a Parquet scan.
+//! files become a scan of their format.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::ScalarValue;
 use datafusion::datasource::TableType;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
@@ -19,16 +20,16 @@ use owlake_catalog::{CatalogStore, HiveType, Table};
 
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
+use crate::format::scan::ListedRows;
+use crate::format::{RowFormat, TableFormat};
 use crate::listing::{ListedFile, Listing};
 use crate::location::StoreId;
 use crate::parquet_scan::footer::footer;
 use crate::parquet_scan::plan::{OpenedFile, SCAN_URL, ScanShape, build};
 use crate::parquet_scan::schema::engine_type;
-use crate::partitions::{SelectedPartition, Selection, select};
+use crate::partitions::{Registered, SelectedPartition, Selection, select};
 use crate::pruning::{has_subquery, is_partition_filter};
 use crate::range_source::RangeSource;
-
-const PARQUET_SERDE: &str = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe";
 
 /// One version of one Glue table. Built per query; holds no I/O resources.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub struct GlueTable {
     store: Arc<dyn CatalogStore>,
     schema: TableSchema,
     projection: Option<ProjectionSpec>,
+    format: TableFormat,
     detached: Option<Detached>,
 }
 
@@ -72,22 +74,6 @@ pub fn table_schema(table: &Table) -> Result<TableSchema, ScanError> {
         .build())
 }
 
-/// Refuses tables whose format is not read, by their SerDe class.
-pub fn check_format(table: &Table) -> Result<(), ScanError> {
-    let serde = table
-        .storage_descriptor
-        .serde_info
-        .as_ref()
-        .and_then(|s| s.serialization_library.as_deref());
-    match serde {
-        Some(PARQUET_SERDE) => Ok(()),
-        other => Err(ScanError::UnsupportedFormat {
-            table: table.qualified_name(),
-            serde: other.map_or_else(|| "no SerDe".to_owned(), |s| format!("SerDe `{s}`")),
-        }),
-    }
-}
-
 impl GlueTable {
     /// Checks format, types and projection properties; no I/O.
     pub fn try_new(
@@ -95,7 +81,7 @@ impl GlueTable {
         table: Arc<Table>,
         store: Arc<dyn CatalogStore>,
     ) -> Result<Self, ScanError> {
-        check_format(&table)?;
+        let format = TableFormat::of(&table)?;
         let schema = table_schema(&table)?;
         let projection = ProjectionSpec::parse(&table)?;
         Ok(Self {
@@ -104,6 +90,7 @@ impl GlueTable {
             store,
             schema,
             projection,
+            format,
             detached: None,
         })
     }
@@ -141,6 +128,33 @@ impl GlueTable {
         referenced.sort_unstable();
         referenced.dedup();
         referenced
+    }
+
+    /// The listed files of all partitions with the format of each.
+    fn row_files(
+        &self,
+        context: &Arc<ScanContext>,
+        node: &Arc<ScanNode>,
+        format: &Arc<RowFormat>,
+        listed: Vec<(SelectedPartition, Arc<Listing>)>,
+    ) -> Result<Vec<ListedRows>> {
+        let mut files = Vec::new();
+        for (partition, listing) in listed {
+            let registered = partition.registered.clone();
+            let format = match registered.as_ref().and_then(Registered::get) {
+                Some(row) => format.of_partition(&self.table, row)?,
+                None => Arc::clone(format),
+            };
+            for (listed, source, partition_values) in sources(context, node, vec![(partition, listing)])? {
+                files.push(ListedRows {
+                    listed,
+                    source,
+                    format: Arc::clone(&format),
+                    partition_values,
+                });
+            }
+        }
+        Ok(files)
     }
 
     fn projected_schema(&self, projection: Option<&Vec<usize>>) -> Result<SchemaRef> {
@@ -236,7 +250,6 @@ impl TableProvider for GlueTable {
             .iter()
             .any(|(p, _)| !matches!(p.location.store, StoreId::File));
         let limit = limit.filter(|_| data_filters.is_empty());
-        let files = open_all(&context, &node, listed, limit).await?;
         let shape = ScanShape {
             table: Arc::from(self.table.qualified_name()),
             table_schema: self.schema.clone(),
@@ -250,7 +263,16 @@ impl TableProvider for GlueTable {
                 SCAN_URL
             },
         };
-        build(session, &context, &node, &shape, files)
+        match &self.format {
+            TableFormat::Parquet => {
+                let files = open_all(&context, &node, listed, limit).await?;
+                build(session, &context, &node, &shape, files)
+            }
+            TableFormat::Rows(format) => {
+                let files = self.row_files(&context, &node, format, listed)?;
+                crate::format::scan::build(session, &context, &node, &shape, files)
+            }
+        }
     }
 }
 
@@ -273,15 +295,14 @@ async fn list_all(
         .await
 }
 
-/// Reads the footers of all files, or of as many as a bare LIMIT needs.
-async fn open_all(
+/// The listed files of all partitions in order, ready to be read.
+fn sources(
     context: &Arc<ScanContext>,
     node: &Arc<ScanNode>,
     listed: Vec<(SelectedPartition, Arc<Listing>)>,
-    limit: Option<usize>,
-) -> Result<Vec<OpenedFile>> {
+) -> Result<Vec<(ListedFile, RangeSource, Vec<ScalarValue>)>> {
     let table: Arc<str> = Arc::from(node.qualified_name());
-    let mut to_open: Vec<(ListedFile, RangeSource, Vec<datafusion::common::ScalarValue>)> = Vec::new();
+    let mut sources = Vec::new();
     for (partition, listing) in listed {
         let store = context.stores.open(&partition.location)?;
         for file in listing.files.iter() {
@@ -293,9 +314,20 @@ async fn open_all(
                 Arc::clone(&context.in_flight),
                 context.config.coalesce_gap_bytes,
             );
-            to_open.push((file.clone(), source, partition.values.clone()));
+            sources.push((file.clone(), source, partition.values.clone()));
         }
     }
+    Ok(sources)
+}
+
+/// Reads the footers of all files, or of as many as a bare LIMIT needs.
+async fn open_all(
+    context: &Arc<ScanContext>,
+    node: &Arc<ScanNode>,
+    listed: Vec<(SelectedPartition, Arc<Listing>)>,
+    limit: Option<usize>,
+) -> Result<Vec<OpenedFile>> {
+    let to_open = sources(context, node, listed)?;
     // With a bare LIMIT the first files usually hold enough rows: look at few at a time, in order,
     // and stop by their row counts, so that what is read depends on the data alone.
     let parallelism = if limit.is_some() {

@@ -166,7 +166,14 @@ impl Cursor {
     }
 
     pub(super) fn table_name(&mut self) -> Result<TableName, DialectError> {
-        let mut parts = self.parts("table name", 3)?.into_iter().rev();
+        let mut parts = self.parts("table name", 3)?;
+        // SHOW CREATE TABLE writes both names between one pair of backticks.
+        if let [(both, place)] = parts.as_slice()
+            && let Some((database, name)) = both.split_once('.')
+        {
+            parts = vec![(database.to_owned(), *place), (name.to_owned(), *place)];
+        }
+        let mut parts = parts.into_iter().rev();
         let name = checked(NameOf::Table, parts.next())?;
         let database = parts.next().map(|(name, _)| name);
         Ok(TableName {

@@ -2,8 +2,8 @@
 
 const LAZY_SIMPLE: &str = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe";
 
-/// STORED AS word, input format, output format, default SerDe (athena-spec 2.1; SEQUENCEFILE, RCFILE, ION as in Hive).
-pub(super) const FORMATS: [(&str, &str, &str, &str); 7] = [
+/// STORED AS word, input format, output format, default SerDe (athena-spec 2.1; JSONFILE, SEQUENCEFILE, RCFILE, ION as in Hive).
+pub(super) const FORMATS: [(&str, &str, &str, &str); 8] = [
     (
         "PARQUET",
         "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
@@ -27,6 +27,12 @@ pub(super) const FORMATS: [(&str, &str, &str, &str); 7] = [
         "org.apache.hadoop.hive.ql.io.avro.AvroContainerInputFormat",
         "org.apache.hadoop.hive.ql.io.avro.AvroContainerOutputFormat",
         "org.apache.hadoop.hive.serde2.avro.AvroSerDe",
+    ),
+    (
+        "JSONFILE",
+        "org.apache.hadoop.mapred.TextInputFormat",
+        "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+        "org.apache.hive.hcatalog.data.JsonSerDe",
     ),
     (
         "SEQUENCEFILE",

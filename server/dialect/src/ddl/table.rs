@@ -304,16 +304,15 @@ fn stored_as(cursor: &mut Cursor) -> Result<StoredAs, DialectError> {
             return Ok(StoredAs::Named(index));
         }
     }
-    let error = cursor.unexpected("PARQUET, ORC, TEXTFILE, AVRO, SEQUENCEFILE, RCFILE, ION or INPUTFORMAT");
-    Err(
-        if cursor.at_words(&["JSON"]) || cursor.at_words(&["JSONFILE"]) || cursor.at_words(&["CSV"]) {
-            error.with_hint(
+    let error =
+        cursor.unexpected("PARQUET, ORC, TEXTFILE, AVRO, JSONFILE, SEQUENCEFILE, RCFILE, ION or INPUTFORMAT");
+    Err(if cursor.at_words(&["JSON"]) || cursor.at_words(&["CSV"]) {
+        error.with_hint(
             "JSON and CSV are named by their SerDe: ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe' or 'org.apache.hadoop.hive.serde2.OpenCSVSerde'.",
         )
-        } else {
-            error
-        },
-    )
+    } else {
+        error
+    })
 }
 
 fn assemble(

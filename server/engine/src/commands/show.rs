@@ -267,7 +267,6 @@ fn details(table: &Table) -> Vec<(String, String)> {
 
 /// A statement that creates the same table again.
 fn create_statement(table: &Table) -> String {
-    let quote = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
     let column = |c: &owlake_catalog::Column| {
         let comment = c
             .comment
@@ -324,6 +323,25 @@ fn create_statement(table: &Table) -> String {
     if !shown.is_empty() {
         out += &format!("TBLPROPERTIES (\n{})\n", pairs(&shown));
     }
+    out
+}
+
+/// A literal of Hive DDL; what cannot be seen, as a delimiter often cannot, is written as an escape.
+fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('\'');
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\'' => out.push_str("\\'"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_ascii_control() => out.push_str(&format!("\\{:03o}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('\'');
     out
 }
 

@@ -76,6 +76,13 @@ impl CommandRunner {
 
     async fn columns_from_footer(&self, table: &Table, location: &Location) -> Result<Vec<Column>, Fault> {
         let name = table.qualified_name();
+        if !owlake_scan::describes_itself(table) {
+            return Err(Fault::new(
+                Code::HiveInvalidMetadata,
+                format!("`{name}` has no column list, and files of its format do not say their columns"),
+            )
+            .with_hint("Write the columns."));
+        }
         let found = owlake_scan::footer_schema(&self.scan, &name, location).await?;
         let Some(fields) = found else {
             return Err(Fault::new(

@@ -137,10 +137,10 @@ fn checked_schema(shape: &ScanShape<'_>, table: &SchemaRef, file: &OpenedFile) -
     Ok(stored)
 }
 
-/// A piece of a file that one stream reads: some of its row groups.
-struct Unit {
-    file: PartitionedFile,
-    bytes: u64,
+/// A piece of a file that one stream reads: some of its row groups, or a range of its lines.
+pub(crate) struct Unit {
+    pub file: PartitionedFile,
+    pub bytes: u64,
 }
 
 /// Cuts a file into units of one or more row groups; small row groups stay together.
@@ -233,7 +233,7 @@ fn referenced_leaves(metadata: &ParquetMetaData, shape: &ScanShape<'_>) -> Vec<u
 
 /// How many streams read at the same time: a stream waits for one request at a time, so a remote
 /// store needs more of them than there are cores (engine-notes 1).
-fn fan_out(session: &dyn Session, context: &ScanContext, shape: &ScanShape<'_>) -> usize {
+pub(crate) fn fan_out(session: &dyn Session, context: &ScanContext, shape: &ScanShape<'_>) -> usize {
     let cores = session.config().target_partitions();
     match shape.limit {
         Some(limit) if limit <= SERIAL_LIMIT => 1,
@@ -243,7 +243,7 @@ fn fan_out(session: &dyn Session, context: &ScanContext, shape: &ScanShape<'_>) 
 }
 
 /// Deals units to at most `fan_out` groups, largest first, always to the lightest group.
-fn group(mut units: Vec<Unit>, fan_out: usize) -> Vec<FileGroup> {
+pub(crate) fn group(mut units: Vec<Unit>, fan_out: usize) -> Vec<FileGroup> {
     if fan_out <= 1 {
         return vec![FileGroup::new(units.into_iter().map(|u| u.file).collect())];
     }

@@ -11,8 +11,9 @@ use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::context::ScanContext;
+use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
+use crate::format::scan::{drained_bytes, node_of};
 use crate::parquet_scan::named::NamedSource;
 use crate::parquet_scan::reader::ScanFile;
 
@@ -29,20 +30,20 @@ pub fn refuse_over_cap(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) -> 
     // Of several scans only some may be counted, and the sum is no single table's.
     let mut at_least = count_scans(plan) > 1;
     let mut total = 0_u64;
-    let mut widest: Option<(u64, Arc<ScanFile>)> = None;
+    let mut widest: Option<(u64, Arc<ScanNode>)> = None;
     for scan in scans {
         let bytes = lower_bound(&scan);
         total = total.saturating_add(bytes);
         // Which leaves of a nested column are read is not known here.
-        at_least |= reads_nested(&scan);
+        at_least |= drained_bytes(&scan).is_none() && reads_nested(&scan);
         if widest.as_ref().is_none_or(|(most, _)| bytes > *most)
-            && let Some(file) = scan_files(&scan).next()
+            && let Some(node) = scan_node(&scan)
         {
-            widest = Some((bytes, Arc::clone(file)));
+            widest = Some((bytes, node));
         }
     }
     match (context.budget.check(total), widest) {
-        (Err(exceeded), Some((_, file))) => Err(file.node.cap_exceeded(context, &exceeded, at_least)),
+        (Err(exceeded), Some((_, node))) => Err(node.cap_exceeded(context, &exceeded, at_least)),
         _ => Ok(()),
     }
 }
@@ -126,7 +127,16 @@ fn scan_files(config: &FileScanConfig) -> impl Iterator<Item = &Arc<ScanFile>> {
         .filter_map(|f| f.extension::<Arc<ScanFile>>())
 }
 
+fn scan_node(config: &FileScanConfig) -> Option<Arc<ScanNode>> {
+    let file = scan_files(config).next();
+    file.map(|file| Arc::clone(&file.node))
+        .or_else(|| node_of(config))
+}
+
 fn lower_bound(config: &FileScanConfig) -> u64 {
+    if let Some([least, _]) = drained_bytes(config) {
+        return least;
+    }
     let source = NamedSource::unnamed(config.file_source().as_ref());
     let Some(parquet) = source.downcast_ref::<ParquetSource>() else {
         return 0;

@@ -20,6 +20,7 @@ mod process;
 mod projection;
 mod random_queries;
 mod reconcile;
+mod row_formats;
 mod schedules;
 mod slt;
 mod smoke;

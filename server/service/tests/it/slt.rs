@@ -6,9 +6,10 @@ use futures::TryStreamExt;
 use owlake_client::{Client, ClientError};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner, strict_column_validator};
 
-use crate::harness::{TestServer, connect, numbers, text_rows};
+use crate::harness::{BUCKET, TestServer, connect, numbers, text_rows};
 
-/// What the files find in the store: `numbers/` with 0 to 9, `days/` by date with 0 to 9 and 0 to 4.
+/// What the files find in the store besides `testdata/rows`, which lies under `rows/`: `numbers/` with 0 to 9,
+/// `days/` by date with 0 to 9 and 0 to 4.
 const OBJECTS: [(&str, i64); 3] = [
     ("numbers/part-0.parquet", 10),
     ("days/dt=2024-01-01/part-0.parquet", 10),
@@ -19,7 +20,7 @@ const OBJECTS: [(&str, i64); 3] = [
 async fn every_file_is_answered_as_it_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/slt");
     let mut files = Vec::new();
-    collect(&root, &mut files);
+    collect(&root, "slt", &mut files);
     files.sort();
     assert!(
         files.iter().any(|f| f.ends_with("dialect/athena_6_1.slt")),
@@ -34,12 +35,13 @@ async fn every_file_is_answered_as_it_says() {
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
 }
 
-fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
+/// Files below `dir` with this extension, or all with none.
+fn collect(dir: &Path, extension: &str, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|e| e == "slt") {
+            collect(&path, extension, files);
+        } else if extension.is_empty() || path.extension().is_some_and(|e| e == extension) {
             files.push(path);
         }
     }
@@ -50,6 +52,13 @@ async fn answered(file: &Path) -> Result<(), String> {
     let server = TestServer::start().await;
     for (key, rows) in OBJECTS {
         server.put(key, &numbers(0..rows));
+    }
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata");
+    let mut rows = Vec::new();
+    collect(&data.join("rows"), "", &mut rows);
+    for path in rows {
+        let key = path.strip_prefix(&data).unwrap().to_str().unwrap().to_owned();
+        server.store.put(BUCKET, &key, std::fs::read(&path).unwrap());
     }
     let mut runner = Runner::new(|| async { Ok(Session(connect(&server.url).await)) });
     runner.with_column_validator(strict_column_validator);
