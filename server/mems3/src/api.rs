@@ -31,6 +31,7 @@ macro_rules! attributes {
             content_language: $input.content_language,
             content_disposition: $input.content_disposition,
             cache_control: $input.cache_control,
+            storage_class: $input.storage_class.map(|class| class.as_str().to_owned()),
             metadata: $input.metadata.unwrap_or_default(),
         }
     };
@@ -309,7 +310,13 @@ impl S3 for Api {
                     e_tag: Some(entity_tag(&object)),
                     last_modified: Some(Timestamp::from(object.last_modified)),
                     size: Some(signed(object.len())),
-                    storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+                    storage_class: Some(ObjectStorageClass::from(
+                        object
+                            .attributes
+                            .storage_class
+                            .clone()
+                            .unwrap_or_else(|| ObjectStorageClass::STANDARD.to_owned()),
+                    )),
                     ..Object::default()
                 }),
                 ListItem::CommonPrefix(prefix) => prefixes.push(CommonPrefix {

@@ -213,6 +213,13 @@ impl MemS3 {
         etag
     }
 
+    /// [`Self::put`] of an object whose listings show `storage_class`, such as `GLACIER`.
+    pub fn put_in_class(&self, bucket: &str, key: &str, bytes: impl Into<Bytes>, storage_class: &str) {
+        let mut object = StoredObject::new(bytes.into());
+        object.attributes.storage_class = Some(storage_class.to_owned());
+        self.storage.put_anyway(bucket, key, object);
+    }
+
     /// Removes an object past the wire; false when there was none.
     pub fn delete(&self, bucket: &str, key: &str) -> bool {
         self.storage.delete(bucket, key).unwrap_or(false)

@@ -23,6 +23,8 @@ pub struct Attributes {
     pub content_disposition: Option<String>,
     /// `Cache-Control`.
     pub cache_control: Option<String>,
+    /// Storage class that listings show; `STANDARD` where none is given. Objects of every class are served.
+    pub storage_class: Option<String>,
     /// The `x-amz-meta-` headers, without that prefix.
     pub metadata: HashMap<String, String>,
 }

@@ -16,7 +16,7 @@ mod usd;
 pub use billing::AthenaBilling;
 pub use budget::{Budget, BudgetExceeded, Reservation, decimal_bytes};
 pub use error::MeteringError;
-pub use http::{HttpOptions, MeteredConnector, RequestObserver, SharedHttp, StoreOp};
+pub use http::{ARCHIVED_ETAG, HttpOptions, MeteredConnector, RequestObserver, SharedHttp, StoreOp};
 pub use ledger::{Ledger, LedgerFilter, LedgerOptions, QueryRecord};
 pub use local::LocalStore;
 pub use meter::{Counter, Counters, Meter};

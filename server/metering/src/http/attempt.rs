@@ -120,6 +120,11 @@ impl Attempt {
         }
     }
 
+    /// Whether it asks for a page of a listing.
+    pub(super) fn lists(&self) -> bool {
+        self.op == StoreOp::List
+    }
+
     /// The transport failed before a response.
     pub(super) fn failed(self) {
         self.account.failures.remember(self.key.clone());

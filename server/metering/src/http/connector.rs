@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::SharedHttp;
+use super::archived;
 use super::attempt::{Attempt, RequestObserver};
 use super::failures::Failures;
 use crate::meter::Meter;
@@ -143,7 +144,15 @@ impl HttpService for MeteredService {
         let client = shared.client.clone();
         let exchange = account.io.spawn(async move { client.execute(request).await });
         match AbortOnDrop(exchange).join().await {
-            Ok(Ok(response)) => Ok(attempt.answered(response)),
+            Ok(Ok(response)) => {
+                let lists = attempt.lists() && response.status().is_success();
+                let response = attempt.answered(response);
+                if lists {
+                    with_archived_marked(response).await
+                } else {
+                    Ok(response)
+                }
+            }
             Ok(Err(error)) => {
                 attempt.failed();
                 Err(error)
@@ -157,6 +166,15 @@ impl HttpService for MeteredService {
             }
         }
     }
+}
+
+/// A listing page whose archived objects show [`super::ARCHIVED_ETAG`].
+async fn with_archived_marked(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (head, body) = response.into_parts();
+    let page = body.bytes().await?;
+    let marked = std::str::from_utf8(&page).ok().and_then(archived::marked);
+    let body = marked.map_or(page, bytes::Bytes::from);
+    Ok(HttpResponse::from_parts(head, body.into()))
 }
 
 /// Ends the exchange when nobody waits for it any more.

@@ -3,6 +3,7 @@
 //! Counting sits below the store's retries and listing pages, so that it agrees with the store's own log.
 //! Signing, retrying and XML are `object_store`'s; local files are in `local.rs`.
 
+mod archived;
 mod attempt;
 mod body;
 mod connector;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::MeteringError;
 
+pub use archived::ARCHIVED_ETAG;
 pub use attempt::{RequestObserver, StoreOp};
 pub use connector::MeteredConnector;
 
