@@ -5,6 +5,7 @@
 pub mod data_dir;
 pub mod domain;
 mod error;
+pub mod hidden_columns;
 pub mod hive_type;
 mod import;
 pub mod model;

@@ -72,6 +72,8 @@ pub struct Query {
     pub parameters: usize,
     /// Tables named in FROM, CTE names left out, each once, in order of first use.
     pub tables: Vec<TableReference>,
+    /// Whether it names a column that tables have and do not show, such as `"$path"`; every table in it has them then.
+    pub hidden_columns: bool,
     /// The query's own tokens without comments, one space apart (an EXPLAIN's head is left out).
     pub normalized_text: String,
     /// 32 hex digits over `normalized_text`, stable across releases and machines.

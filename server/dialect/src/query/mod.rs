@@ -5,6 +5,7 @@
 mod dialect;
 mod expression;
 mod fingerprint;
+mod hidden;
 mod literal;
 mod names;
 mod relation;
@@ -46,14 +47,16 @@ pub(crate) fn parse(text: &str, limits: &GuardLimits) -> Result<Query, DialectEr
         } = tokens::tokenize(text)?;
         // Nodes that the parser made up have no place of their own.
         let placed = |error: DialectError| error.or_at(start);
+        let hidden_columns = hidden::are_named(&tokens);
         let mut tree = tree(tokens, end, limits)?;
-        let mut rewriter = Rewriter::new(limits);
+        let mut rewriter = Rewriter::new(limits, hidden_columns);
         rewriter.query(&mut tree).map_err(placed)?;
         names::make_unique(&mut tree).map_err(placed)?;
         Ok(Query {
             statement: Box::new(Statement::Query(tree)),
             parameters,
             tables: rewriter.tables,
+            hidden_columns,
             query_hash: fingerprint::query_hash(&normalized_text),
             normalized_text,
         })

@@ -37,6 +37,8 @@ struct NamedQuery {
 pub(super) struct Rewriter<'a> {
     limits: &'a GuardLimits,
     pub(super) tables: Vec<TableReference>,
+    /// Whether the statement names a hidden column.
+    pub(super) hidden_columns: bool,
     /// WITH names in scope, innermost last.
     scopes: Vec<HashMap<String, NamedQuery>>,
     depth: usize,
@@ -47,10 +49,11 @@ pub(super) struct Rewriter<'a> {
 }
 
 impl<'a> Rewriter<'a> {
-    pub(super) fn new(limits: &'a GuardLimits) -> Self {
+    pub(super) fn new(limits: &'a GuardLimits, hidden_columns: bool) -> Self {
         Self {
             limits,
             tables: Vec::new(),
+            hidden_columns,
             scopes: Vec::new(),
             depth: 0,
             nodes: 0,
@@ -91,6 +94,11 @@ impl<'a> Rewriter<'a> {
             items,
             self.limits.max_from_items,
         )
+    }
+
+    /// Whether a WITH in scope has this name.
+    pub(super) fn is_with_name(&self, name: &str) -> bool {
+        self.scopes.iter().any(|scope| scope.contains_key(name))
     }
 
     /// Counts the use of `name`, and remembers it unless it is a WITH name.

@@ -31,6 +31,9 @@ impl Rewriter<'_> {
             self.select_item(item)?;
             name_item(item, index);
         }
+        if self.hidden_columns {
+            self.spare_hidden_columns(select)?;
+        }
         if let Some(selection) = &mut select.selection {
             self.expr(selection)?;
         }
