@@ -256,6 +256,7 @@ impl Shared {
         &self,
         context: &Arc<QueryContext>,
         account: Option<&QueryAccount>,
+        hidden_columns: bool,
     ) -> SessionState {
         let settings = &context.settings;
         let mut config = self
@@ -278,6 +279,7 @@ impl Shared {
             .with_catalog_list(Arc::new(QueryCatalogs {
                 resolver: Arc::clone(&self.resolver),
                 context: Arc::clone(context),
+                hidden_columns,
             }))
             .build();
         // What now() and current_date are replaced by; without it they cannot be evaluated.

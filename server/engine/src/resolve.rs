@@ -160,6 +160,8 @@ fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
 pub(crate) struct QueryCatalogs {
     pub resolver: Arc<Resolver>,
     pub context: Arc<QueryContext>,
+    /// Whether tables have their hidden columns (`"$path"`): where the query names one.
+    pub hidden_columns: bool,
 }
 
 impl CatalogProviderList for QueryCatalogs {
@@ -180,6 +182,7 @@ impl CatalogProviderList for QueryCatalogs {
             resolver: Arc::clone(&self.resolver),
             context: Arc::clone(&self.context),
             name: name.to_owned(),
+            hidden_columns: self.hidden_columns,
         }))
     }
 }
@@ -189,6 +192,7 @@ struct QueryCatalog {
     resolver: Arc<Resolver>,
     context: Arc<QueryContext>,
     name: String,
+    hidden_columns: bool,
 }
 
 impl CatalogProvider for QueryCatalog {
@@ -202,6 +206,7 @@ impl CatalogProvider for QueryCatalog {
             context: Arc::clone(&self.context),
             catalog: self.name.clone(),
             name: name.to_owned(),
+            hidden_columns: self.hidden_columns,
         }))
     }
 }
@@ -212,6 +217,7 @@ struct QuerySchema {
     context: Arc<QueryContext>,
     catalog: String,
     name: String,
+    hidden_columns: bool,
 }
 
 #[async_trait]
@@ -221,11 +227,15 @@ impl SchemaProvider for QuerySchema {
     }
 
     async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
-        self.resolver
+        let table = self
+            .resolver
             .table(&self.context, &self.catalog, &self.name, name)
             .await
-            .map(Some)
-            .map_err(|fault| DataFusionError::External(Box::new(fault)))
+            .map_err(|fault| DataFusionError::External(Box::new(fault)))?;
+        Ok(Some(match table.downcast_ref::<GlueTable>() {
+            Some(glue) if self.hidden_columns => Arc::new(glue.with_hidden_columns()),
+            _ => table,
+        }))
     }
 
     fn table_exist(&self, _name: &str) -> bool {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::location::StoreId;
+
 /// Settings of scans and their caches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,7 +30,9 @@ pub struct ScanConfig {
     pub footer_hint_bytes: u64,
     /// A footer larger than this is refused.
     pub max_footer_bytes: u64,
-    /// Ranges closer than this are fetched with one request.
+    /// A file up to this size is fetched whole with its footer, where the query reads data; 0 for never.
+    pub whole_file_bytes: u64,
+    /// Ranges closer than this are fetched with one request, where [`StoreModel::gap_bytes`] agrees.
     pub coalesce_gap_bytes: u64,
     /// An uncompressed file of lines is cut into ranges of about this, read at the same time. Bytes.
     pub row_split_bytes: u64,
@@ -36,8 +40,95 @@ pub struct ScanConfig {
     pub row_chunk_bytes: u64,
     /// A longer line fails the query (Athena: 32 MB). Bytes, unpacked.
     pub max_line_bytes: u64,
-    /// Object bytes in flight in the whole process.
+    /// Longer ranges are fetched in parts of about this size, side by side; 0 for never.
+    pub part_bytes: u64,
+    /// Bytes that one query may hold that it has not asked for yet; 0 for none.
+    pub ahead_bytes: u64,
+    /// Object bytes in flight in the whole process; as many again may be held ahead of their use.
     pub in_flight_bytes: u64,
+    /// How remote stores answer. Local files have no such model: nothing is joined, split or fetched ahead.
+    pub remote: StoreModel,
+}
+
+/// What a request and a byte of a store cost, in time and in money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreModel {
+    /// Time to the first byte of an answer.
+    pub first_byte: Duration,
+    /// Speed of one body, bytes per second.
+    pub bytes_per_second: u64,
+    /// Price of a GET, 10^-9 USD.
+    pub request_nanousd: u64,
+    /// Price of a transferred MB (10^6 bytes), 10^-9 USD; 0 within one region.
+    pub transfer_nanousd_per_mb: u64,
+}
+
+impl StoreModel {
+    /// Bytes that arrive in the time to a first byte: below that, fewer requests are faster.
+    pub fn first_byte_bytes(&self) -> u64 {
+        let bytes = u128::from(self.bytes_per_second) * self.first_byte.as_micros() / 1_000_000;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// The largest gap that is worth reading rather than asking twice: by time and by price.
+    pub fn gap_bytes(&self) -> u64 {
+        let by_price = self
+            .request_nanousd
+            .saturating_mul(1_000_000)
+            .checked_div(self.transfer_nanousd_per_mb)
+            .unwrap_or(u64::MAX);
+        self.first_byte_bytes().min(by_price)
+    }
+}
+
+impl Default for StoreModel {
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_millis(30),
+            bytes_per_second: 80_000_000,
+            request_nanousd: 400,
+            transfer_nanousd_per_mb: 0,
+        }
+    }
+}
+
+/// How the files of one store are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReadShape {
+    /// Ranges closer than this are fetched with one request.
+    pub gap_bytes: u64,
+    /// Longer ranges are fetched in parts of about this size.
+    pub part_bytes: u64,
+    /// A file up to this size is fetched whole with its footer.
+    pub whole_file_bytes: u64,
+    /// Whether ranges are fetched before they are asked for.
+    pub ahead: bool,
+}
+
+impl ScanConfig {
+    /// How files of `store` are read.
+    pub(crate) fn read_shape(&self, store: &StoreId) -> ReadShape {
+        if matches!(store, StoreId::File) {
+            return ReadShape {
+                gap_bytes: 0,
+                part_bytes: u64::MAX,
+                whole_file_bytes: 0,
+                ahead: false,
+            };
+        }
+        let free = self.remote.first_byte_bytes();
+        ReadShape {
+            gap_bytes: self.coalesce_gap_bytes.min(self.remote.gap_bytes()),
+            // A part that arrives before the next request's first byte gains nothing.
+            part_bytes: match self.part_bytes {
+                0 => u64::MAX,
+                bytes => bytes.max(2 * free),
+            },
+            whole_file_bytes: self.whole_file_bytes.min(free),
+            ahead: self.ahead_bytes > 0,
+        }
+    }
 }
 
 impl Default for ScanConfig {
@@ -53,11 +144,50 @@ impl Default for ScanConfig {
             remote_fan_out: 16,
             footer_hint_bytes: 64 << 10,
             max_footer_bytes: 16 << 20,
-            coalesce_gap_bytes: 256 << 10,
             row_split_bytes: 32 << 20,
             row_chunk_bytes: 4 << 20,
             max_line_bytes: 32 << 20,
-            in_flight_bytes: 512 << 20,
+            whole_file_bytes: 1 << 20,
+            coalesce_gap_bytes: 512 << 10,
+            part_bytes: 8 << 20,
+            ahead_bytes: 64 << 20,
+            in_flight_bytes: 256 << 20,
+            remote: StoreModel::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_read_while_it_is_faster_and_cheaper_than_a_request() {
+        let same_region = StoreModel::default();
+        assert_eq!(same_region.gap_bytes(), 2_400_000);
+        let other_region = StoreModel {
+            transfer_nanousd_per_mb: 20_000,
+            ..same_region
+        };
+        assert_eq!(other_region.gap_bytes(), 20_000);
+        let at_once = StoreModel {
+            first_byte: Duration::ZERO,
+            ..same_region
+        };
+        assert_eq!(at_once.gap_bytes(), 0);
+    }
+
+    #[test]
+    fn local_files_are_read_as_asked() {
+        let shape = ScanConfig::default().read_shape(&StoreId::File);
+        assert_eq!(
+            (shape.gap_bytes, shape.whole_file_bytes, shape.ahead),
+            (0, 0, false)
+        );
+        let remote = ScanConfig::default().read_shape(&StoreId::S3 {
+            bucket: "b".to_owned(),
+        });
+        assert_eq!((remote.gap_bytes, remote.part_bytes), (512 << 10, 8 << 20));
+        assert!(remote.ahead);
     }
 }

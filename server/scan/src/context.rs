@@ -11,6 +11,7 @@ use datafusion::catalog::Session;
 use futures::{StreamExt, TryStreamExt};
 use owlake_metering::{Budget, BudgetExceeded, Counter, Meter, Reservation, TableScan};
 
+use crate::ahead::Room;
 use crate::cache::ScanCaches;
 use crate::config::ScanConfig;
 use crate::error::ScanError;
@@ -42,6 +43,10 @@ pub struct ScanContext {
     pub in_flight: Arc<InFlight>,
     /// Set for the second attempt after a file changed: cached listings are not believed.
     pub fresh_listings: AtomicBool,
+    /// Room for bytes that the query holds before it asks for them.
+    pub(crate) room_ahead: Room,
+    /// Bytes that were allowed to move ahead of their reservation, see [`Self::may_read_ahead`].
+    allowed_ahead: AtomicU64,
     /// Listings of this attempt: all scans of a query see one version of a file.
     listings: Mutex<BTreeMap<Location, Arc<Listing>>>,
     report: Mutex<ScanReport>,
@@ -74,6 +79,8 @@ impl ScanContext {
             now,
             stores,
             caches,
+            room_ahead: in_flight.room_for_query(config.ahead_bytes),
+            allowed_ahead: AtomicU64::new(0),
             config,
             in_flight,
             fresh_listings: AtomicBool::new(false),
@@ -97,6 +104,17 @@ impl ScanContext {
             Arc::clone(&self.config),
             Arc::clone(&self.in_flight),
         )
+    }
+
+    /// Whether up to `bytes` of data may move before they are reserved: only where all that was allowed so far and
+    /// these could be scanned without passing the cap. Without a cap always.
+    pub(crate) fn may_read_ahead(&self, bytes: u64) -> bool {
+        let before = self.allowed_ahead.fetch_add(bytes, Ordering::Relaxed);
+        let fits = self.budget.check(before.saturating_add(bytes)).is_ok();
+        if !fits {
+            self.allowed_ahead.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        fits
     }
 
     /// What this attempt saw under `location`, if it listed it.
@@ -195,6 +213,7 @@ impl ScanContext {
     /// Forgets the scans of an attempt that is planned again.
     pub fn restart(&self) {
         self.fresh_listings.store(true, Ordering::Relaxed);
+        self.allowed_ahead.store(0, Ordering::Relaxed);
         self.listings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -52,6 +52,11 @@ impl FileVersion {
         self.0.size_bytes
     }
 
+    /// The store it lies in.
+    pub fn store(&self) -> &StoreId {
+        &self.0.store
+    }
+
     /// The key below the bucket.
     pub fn key(&self) -> &str {
         &self.0.key

@@ -2,11 +2,13 @@
 //!
 //! The only room that turns a location into requests. Knows the catalog and the meter, no wire protocol.
 
+mod ahead;
 pub mod cache;
 mod config;
 mod context;
 mod error;
 mod file_version;
+mod files;
 mod format;
 mod listing;
 pub mod location;
@@ -18,12 +20,14 @@ mod range_source;
 mod stores;
 mod table;
 
-pub use config::ScanConfig;
+pub use config::{ScanConfig, StoreModel};
 pub use context::{ScanContext, ScanNode};
 pub use error::ScanError;
 pub use file_version::{FileVersion, Identity};
 pub use format::{check_format, describes_itself};
-pub use parquet_scan::{InFile, SCAN_URL, file_of, footer_schema, is_timing_dependent, refuse_over_cap};
+pub use parquet_scan::{
+    InFile, SCAN_URL, file_of, footer_schema, is_timing_dependent, read_ahead, refuse_over_cap,
+};
 pub use range_source::InFlight;
 pub use stores::{QueryStores, S3Access, Stores};
 pub use table::{GlueTable, table_schema};

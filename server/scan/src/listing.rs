@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use futures::TryStreamExt;
 use object_store::ObjectMeta;
+use owlake_metering::ARCHIVED_ETAG;
 
 use crate::context::ScanContext;
 use crate::error::ScanError;
@@ -38,6 +39,7 @@ pub(crate) struct ListedFile {
 #[derive(Debug)]
 pub(crate) struct ListedPrefix {
     files: Arc<Vec<ListedFile>>,
+    archived: u64,
 }
 
 impl ListedPrefix {
@@ -57,6 +59,8 @@ pub(crate) struct Listing {
     pub location: Location,
     /// Its data files.
     pub files: Arc<Vec<ListedFile>>,
+    /// Objects left out because their storage class cannot be read at once.
+    pub archived: u64,
     /// Whether a cache answered; such a listing has to be proved (see [`ScanContext::validate`]).
     pub from_cache: bool,
 }
@@ -96,7 +100,8 @@ impl Listing {
 
 /// The data files under `location`, as every scan of the query sees them; from the cache where it may be believed.
 ///
-/// Hidden names (`_x`, `.x`, anywhere below the prefix) and empty objects are no data files (athena-spec 2.1).
+/// Hidden names (`_x`, `.x`, anywhere below the prefix) and empty objects are no data files (athena-spec 2.1);
+/// objects in archive classes are left out and counted.
 pub(crate) async fn list(context: &ScanContext, location: &Location) -> Result<Arc<Listing>, ScanError> {
     if let Some(known) = context.known_listing(location) {
         return Ok(known);
@@ -113,6 +118,7 @@ async fn look_up(context: &ScanContext, location: &Location) -> Result<Listing, 
         return Ok(Listing {
             location: location.clone(),
             files: listed.files,
+            archived: listed.archived,
             from_cache: false,
         });
     }
@@ -123,6 +129,7 @@ async fn look_up(context: &ScanContext, location: &Location) -> Result<Listing, 
         return Ok(Listing {
             location: location.clone(),
             files: Arc::clone(&listed.files),
+            archived: listed.archived,
             from_cache: false,
         });
     }
@@ -140,6 +147,7 @@ async fn look_up(context: &ScanContext, location: &Location) -> Result<Listing, 
     Ok(Listing {
         location: location.clone(),
         files: Arc::clone(&listed.files),
+        archived: listed.archived,
         from_cache: !loaded,
     })
 }
@@ -234,9 +242,13 @@ async fn list_now(context: &ScanContext, location: &Location) -> Result<ListedPr
             location: location.to_string(),
             source,
         })?;
+    let all = files.len();
+    files.retain(|f| f.meta.e_tag.as_deref() != Some(ARCHIVED_ETAG));
+    let archived = (all - files.len()) as u64;
     files.sort_unstable_by(|a, b| a.meta.location.cmp(&b.meta.location));
     Ok(ListedPrefix {
         files: Arc::new(files),
+        archived,
     })
 }
 

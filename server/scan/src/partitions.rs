@@ -36,6 +36,11 @@ impl Registered {
     pub(crate) fn get(&self) -> Option<&Partition> {
         self.list.get(self.index)
     }
+
+    /// Whether both are the same row.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.index == other.index && Arc::ptr_eq(&self.list, &other.list)
+    }
 }
 
 /// Partitions selected, and how many there could have been.
@@ -206,13 +211,13 @@ async fn registered(
 }
 
 /// The partition filters, ready to be evaluated on partition values.
-struct PartitionFilter {
+pub(crate) struct PartitionFilter {
     schema: Arc<Schema>,
     filters: Vec<Arc<dyn datafusion::physical_expr::PhysicalExpr>>,
 }
 
 impl PartitionFilter {
-    fn try_new(session: &dyn Session, fields: &[FieldRef], filters: &[Expr]) -> Result<Self> {
+    pub(crate) fn try_new(session: &dyn Session, fields: &[FieldRef], filters: &[Expr]) -> Result<Self> {
         let schema = Arc::new(Schema::new(fields.to_vec()));
         let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
         let filters = filters
@@ -223,7 +228,7 @@ impl PartitionFilter {
     }
 
     /// For each row of values: is every filter true? NULL is not true.
-    fn keep<'a>(&self, rows: impl Iterator<Item = &'a [ScalarValue]>) -> Result<Vec<bool>> {
+    pub(crate) fn keep<'a>(&self, rows: impl Iterator<Item = &'a [ScalarValue]>) -> Result<Vec<bool>> {
         let rows: Vec<&[ScalarValue]> = rows.collect();
         if self.filters.is_empty() || rows.is_empty() {
             return Ok(vec![true; rows.len()]);

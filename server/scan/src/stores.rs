@@ -157,6 +157,11 @@ impl QueryStores {
         }
     }
 
+    /// The runtime that requests run on.
+    pub(crate) fn io(&self) -> &tokio::runtime::Handle {
+        &self.shared.io
+    }
+
     /// The store of `location`, after the check against the allowed roots.
     pub fn open(&self, location: &Location) -> Result<Arc<dyn ObjectStore>, ScanError> {
         self.shared.roots.check(location)?;

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::ScalarValue;
 use datafusion::datasource::TableType;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
@@ -20,19 +19,21 @@ use owlake_catalog::{CatalogStore, HiveType, Table};
 
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
+use crate::files::{self, ChosenFile};
 use crate::format::scan::ListedRows;
 use crate::format::{RowFormat, TableFormat};
-use crate::listing::{ListedFile, Listing};
+use crate::listing::Listing;
 use crate::location::StoreId;
-use crate::parquet_scan::footer::footer;
 use crate::parquet_scan::plan::{OpenedFile, SCAN_URL, ScanShape, build};
 use crate::parquet_scan::schema::engine_type;
-use crate::partitions::{Registered, SelectedPartition, Selection, select};
+use crate::partitions::{PartitionFilter, Registered, SelectedPartition, Selection, select};
 use crate::pruning::{has_subquery, is_partition_filter};
-use crate::range_source::RangeSource;
+
+/// SerDe property: columns by position instead of by name.
+const INDEX_ACCESS: &str = "parquet.column.index.access";
 
 /// One version of one Glue table. Built per query; holds no I/O resources.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct GlueTable {
     catalog: String,
     table: Arc<Table>,
@@ -41,10 +42,11 @@ pub struct GlueTable {
     projection: Option<ProjectionSpec>,
     format: TableFormat,
     detached: Option<Detached>,
+    hidden_columns: bool,
 }
 
 /// What scans in a foreign session work with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Detached {
     context: Arc<ScanContext>,
     clock: fn() -> DateTime<Utc>,
@@ -92,6 +94,7 @@ impl GlueTable {
             projection,
             format,
             detached: None,
+            hidden_columns: false,
         })
     }
 
@@ -103,12 +106,52 @@ impl GlueTable {
         self
     }
 
+    /// The same table with its hidden columns (`"$path"` and the like) after all others.
+    #[must_use]
+    pub fn with_hidden_columns(&self) -> Self {
+        let keys = self.schema.table_partition_cols().iter().cloned();
+        let schema = TableSchema::builder(Arc::clone(self.schema.file_schema()))
+            .with_table_partition_cols(keys.chain(files::hidden_fields()).collect::<Vec<_>>())
+            .build();
+        Self {
+            schema,
+            hidden_columns: true,
+            ..self.clone()
+        }
+    }
+
+    /// The names of the file columns, where the files' columns go by position.
+    fn by_index(&self) -> Option<Arc<Vec<String>>> {
+        let serde = self.table.storage_descriptor.serde_info.as_ref()?;
+        let by_index = serde.parameters.get(INDEX_ACCESS)?.eq_ignore_ascii_case("true");
+        let names = || {
+            let fields = self.schema.file_schema().fields().iter();
+            fields.map(|f| f.name().clone()).collect()
+        };
+        by_index.then(|| Arc::new(names()))
+    }
+
     fn partition_names(&self) -> Vec<String> {
         self.table.partition_keys.iter().map(|c| c.name.clone()).collect()
     }
 
     fn partition_fields(&self) -> Vec<FieldRef> {
-        self.schema.table_partition_cols().iter().cloned().collect()
+        let keys = self.table.partition_keys.len();
+        self.schema
+            .table_partition_cols()
+            .iter()
+            .take(keys)
+            .cloned()
+            .collect()
+    }
+
+    /// Names of all columns that have one value per file: partition columns and hidden ones.
+    fn file_constants(&self) -> Vec<String> {
+        self.schema
+            .table_partition_cols()
+            .iter()
+            .map(|f| f.name().clone())
+            .collect()
     }
 
     /// File columns that the projection or the filters name.
@@ -130,31 +173,111 @@ impl GlueTable {
         referenced
     }
 
-    /// The listed files of all partitions with the format of each.
+    /// The chosen files with the format of each.
     fn row_files(
         &self,
         context: &Arc<ScanContext>,
         node: &Arc<ScanNode>,
         format: &Arc<RowFormat>,
-        listed: Vec<(SelectedPartition, Arc<Listing>)>,
+        chosen: Vec<ChosenFile>,
     ) -> Result<Vec<ListedRows>> {
         let mut files = Vec::new();
-        for (partition, listing) in listed {
-            let registered = partition.registered.clone();
-            let format = match registered.as_ref().and_then(Registered::get) {
-                Some(row) => format.of_partition(&self.table, row)?,
-                None => Arc::clone(format),
+        // The files of a partition stand together: its format is made once.
+        let mut last: Option<(Registered, Arc<RowFormat>)> = None;
+        for file in files::sources(context, node, chosen)? {
+            let format = match (&file.registered, &last) {
+                (None, _) => Arc::clone(format),
+                (Some(registered), Some((same, made))) if registered.is(same) => Arc::clone(made),
+                (Some(registered), _) => {
+                    let made = match registered.get() {
+                        Some(row) => format.of_partition(&self.table, row)?,
+                        None => Arc::clone(format),
+                    };
+                    last = Some((registered.clone(), Arc::clone(&made)));
+                    made
+                }
             };
-            for (listed, source, partition_values) in sources(context, node, vec![(partition, listing)])? {
-                files.push(ListedRows {
-                    listed,
-                    source,
-                    format: Arc::clone(&format),
-                    partition_values,
-                });
-            }
+            files.push(ListedRows {
+                listed: file.listed,
+                source: file.source,
+                format,
+                partition_values: file.values,
+            });
         }
         Ok(files)
+    }
+
+    /// The chosen files with their footers.
+    async fn opened(
+        &self,
+        context: &Arc<ScanContext>,
+        node: &Arc<ScanNode>,
+        chosen: Vec<ChosenFile>,
+        shape: &ScanShape<'_>,
+    ) -> Result<Vec<OpenedFile>> {
+        // Small files are fetched whole where data follows their footers, and where none of it could pass the cap.
+        let data_follows = shape.limit.is_none()
+            && !shape.referenced.is_empty()
+            && context.may_read_ahead(chosen.iter().map(|c| c.file.meta.size).sum());
+        let by_index = self.by_index();
+        files::open_all(
+            context,
+            node,
+            chosen,
+            shape.limit,
+            data_follows,
+            by_index.as_ref(),
+        )
+        .await
+    }
+
+    /// Filters that partition values decide, those that need a file's own values too, and the rest.
+    fn split(&self, filters: &[Expr]) -> (Vec<Expr>, Vec<Expr>, Vec<Expr>) {
+        let (keys, constants) = (self.partition_names(), self.file_constants());
+        let (partitions, rest): (Vec<Expr>, Vec<Expr>) = filters
+            .iter()
+            .cloned()
+            .partition(|f| is_partition_filter(f, &keys));
+        let (files, data) = rest.into_iter().partition(|f| is_partition_filter(f, &constants));
+        (partitions, files, data)
+    }
+
+    /// The listed files that filters on their hidden columns leave; notices on what was listed.
+    fn choose(
+        &self,
+        session: &dyn Session,
+        context: &ScanContext,
+        listed: &[(SelectedPartition, Arc<Listing>)],
+        file_filters: &[Expr],
+    ) -> Result<Vec<ChosenFile>> {
+        let archived: u64 = listed.iter().map(|(_, listing)| listing.archived).sum();
+        if archived > 0 {
+            context.notice(format!(
+                "{}: {archived} archived objects (GLACIER, DEEP_ARCHIVE) were skipped.",
+                self.table.qualified_name()
+            ));
+        }
+        let mut chosen = files::all(listed);
+        if self.hidden_columns {
+            let fields: Vec<FieldRef> = self.schema.table_partition_cols().iter().cloned().collect();
+            let filter = PartitionFilter::try_new(session, &fields, file_filters)?;
+            chosen = files::with_hidden_values(chosen, &filter)?;
+        }
+        let small = context.config.whole_file_bytes / 4;
+        if let Some(notice) =
+            files::small_files_notice(&self.table.qualified_name(), &chosen, listed.len(), small)
+        {
+            context.notice(notice);
+        }
+        if chosen.len() > context.config.max_files {
+            return Err(ScanError::TooManyFiles {
+                table: self.table.qualified_name(),
+                files: chosen.len(),
+                limit: context.config.max_files,
+            }
+            .into());
+        }
+        Ok(chosen)
     }
 
     fn projected_schema(&self, projection: Option<&Vec<usize>>) -> Result<SchemaRef> {
@@ -177,13 +300,13 @@ impl TableProvider for GlueTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let partition_columns = self.partition_names();
+        let constants = self.file_constants();
         Ok(filters
             .iter()
             .map(|filter| {
                 if has_subquery(filter) {
                     TableProviderFilterPushDown::Unsupported
-                } else if is_partition_filter(filter, &partition_columns) {
+                } else if is_partition_filter(filter, &constants) {
                     TableProviderFilterPushDown::Exact
                 } else {
                     TableProviderFilterPushDown::Inexact
@@ -207,10 +330,7 @@ impl TableProvider for GlueTable {
             })
             .ok_or_else(|| DataFusionError::Internal("a scan outside a query of the engine".to_owned()))?;
         let names = self.partition_names();
-        let (partition_filters, data_filters): (Vec<Expr>, Vec<Expr>) = filters
-            .iter()
-            .cloned()
-            .partition(|f| is_partition_filter(f, &names));
+        let (partition_filters, file_filters, data_filters) = self.split(filters);
         let Selection { partitions, total } = select(
             &context,
             session,
@@ -224,14 +344,7 @@ impl TableProvider for GlueTable {
         let partitions_read = partitions.len() as u64;
         let listed = list_all(&context, partitions).await?;
         let files_total: usize = listed.iter().map(|(_, listing)| listing.files.len()).sum();
-        if files_total > context.config.max_files {
-            return Err(ScanError::TooManyFiles {
-                table: self.table.qualified_name(),
-                files: files_total,
-                limit: context.config.max_files,
-            }
-            .into());
-        }
+        let chosen = self.choose(session, &context, &listed, &file_filters)?;
         let node = Arc::new(ScanNode::new(
             self.catalog.clone(),
             self.table.database_name.clone(),
@@ -243,7 +356,7 @@ impl TableProvider for GlueTable {
             listed.iter().map(|(_, listing)| Arc::clone(listing)).collect(),
         ));
         context.register(Arc::clone(&node));
-        if files_total == 0 {
+        if chosen.is_empty() {
             return Ok(Arc::new(EmptyExec::new(self.projected_schema(projection)?)));
         }
         let remote = listed
@@ -255,6 +368,7 @@ impl TableProvider for GlueTable {
             table_schema: self.schema.clone(),
             projection: projection.map(Vec::as_slice),
             referenced: self.referenced(projection, &data_filters),
+            filters: &data_filters,
             limit,
             remote,
             url: if self.detached.is_some() {
@@ -265,11 +379,11 @@ impl TableProvider for GlueTable {
         };
         match &self.format {
             TableFormat::Parquet => {
-                let files = open_all(&context, &node, listed, limit).await?;
+                let files = self.opened(&context, &node, chosen, &shape).await?;
                 build(session, &context, &node, &shape, files)
             }
             TableFormat::Rows(format) => {
-                let files = self.row_files(&context, &node, format, listed)?;
+                let files = self.row_files(&context, &node, format, chosen)?;
                 crate::format::scan::build(session, &context, &node, &shape, files)
             }
         }
@@ -293,87 +407,4 @@ async fn list_all(
         .buffered(context.config.list_parallelism)
         .try_collect()
         .await
-}
-
-/// The listed files of all partitions in order, ready to be read.
-fn sources(
-    context: &Arc<ScanContext>,
-    node: &Arc<ScanNode>,
-    listed: Vec<(SelectedPartition, Arc<Listing>)>,
-) -> Result<Vec<(ListedFile, RangeSource, Vec<ScalarValue>)>> {
-    let table: Arc<str> = Arc::from(node.qualified_name());
-    let mut sources = Vec::new();
-    for (partition, listing) in listed {
-        let store = context.stores.open(&partition.location)?;
-        for file in listing.files.iter() {
-            let source = RangeSource::new(
-                Arc::clone(&store),
-                file.meta.location.clone(),
-                file.version.clone(),
-                Arc::clone(&table),
-                Arc::clone(&context.in_flight),
-                context.config.coalesce_gap_bytes,
-            );
-            sources.push((file.clone(), source, partition.values.clone()));
-        }
-    }
-    Ok(sources)
-}
-
-/// Reads the footers of all files, or of as many as a bare LIMIT needs.
-async fn open_all(
-    context: &Arc<ScanContext>,
-    node: &Arc<ScanNode>,
-    listed: Vec<(SelectedPartition, Arc<Listing>)>,
-    limit: Option<usize>,
-) -> Result<Vec<OpenedFile>> {
-    let to_open = sources(context, node, listed)?;
-    // With a bare LIMIT the first files usually hold enough rows: look at few at a time, in order,
-    // and stop by their row counts, so that what is read depends on the data alone.
-    let parallelism = if limit.is_some() {
-        4
-    } else {
-        context.config.footer_parallelism
-    };
-    let mut opened = Vec::with_capacity(to_open.len());
-    let mut rows = 0_u64;
-    let mut waves = to_open.into_iter().peekable();
-    while waves.peek().is_some() {
-        let take = if limit.is_some() { parallelism } else { usize::MAX };
-        let wave: Vec<_> = waves.by_ref().take(take).collect();
-        let files: Vec<OpenedFile> = futures::stream::iter(wave)
-            .map(|(listed, source, partition_values)| {
-                let context = Arc::clone(context);
-                let node = Arc::clone(node);
-                async move {
-                    let (footer, cached) = footer(&context, &source).await?;
-                    node.count_footer(&context.meter, source.version(), footer.stored_bytes, cached);
-                    if !cached {
-                        node.proved_current(source.version());
-                    }
-                    Ok::<_, ScanError>(OpenedFile {
-                        listed,
-                        source,
-                        footer,
-                        partition_values,
-                    })
-                }
-            })
-            .buffered(parallelism)
-            .try_collect()
-            .await?;
-        for file in files {
-            let metadata = &file.footer.metadata;
-            rows += u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
-            node.row_groups_total.fetch_add(
-                metadata.num_row_groups() as u64,
-                std::sync::atomic::Ordering::Relaxed,
-            );
-            opened.push(file);
-        }
-        if limit.is_some_and(|limit| rows >= limit as u64) {
-            break;
-        }
-    }
-    Ok(opened)
 }

@@ -318,7 +318,7 @@ impl Shared {
         query: Query,
         parameters: Option<Vec<ScalarValue>>,
     ) -> Result<(LogicalPlan, Box<SessionState>), Fault> {
-        let state = Box::new(self.session_state(context, account));
+        let state = Box::new(self.session_state(context, account, query.hidden_columns));
         self.within_planning_time(async move {
             let mut tree = query.statement;
             owlake_dialect::semantics::prepare(&mut tree)?;

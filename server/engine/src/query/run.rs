@@ -13,7 +13,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{Stream, StreamExt};
 use owlake_fault::{Code, Fault, Kind};
 use owlake_metering::Receipt;
-use owlake_scan::{ScanContext, is_timing_dependent, refuse_over_cap};
+use owlake_scan::{ScanContext, is_timing_dependent, read_ahead, refuse_over_cap};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -278,6 +278,7 @@ impl RunningQuery {
         let work = async move {
             let plan = state.create_physical_plan(&plan).await.map_err(fault_from)?;
             refuse_over_cap(&plan, &scan)?;
+            read_ahead(&plan, &scan);
             Ok(plan)
         };
         let planned = self.guarded(self.shared.runtimes.plan(caught(work))).await;

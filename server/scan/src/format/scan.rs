@@ -61,7 +61,8 @@ pub(crate) fn build(
         batch_rows: session.config().batch_size(),
         metrics: ExecutionPlanMetricsSet::new(),
     };
-    let groups = group(units, fan_out(session, context, shape));
+    let fan_out = fan_out(session, context, shape, &units, false);
+    let groups = group(units, fan_out);
     let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(shape.url)?, Arc::new(source))
         .with_file_groups(groups)
         .with_statistics(statistics)

@@ -16,17 +16,44 @@ use crate::range_source::RangeSource;
 const TRAILER_BYTES: u64 = 8;
 
 /// The footer of `source`'s file version, from the cache where it is known. True when a cache answered.
+///
+/// What comes with it beyond the footer is held for the reads of the same scan, as far as there is room. With
+/// `data_follows`, a small file is fetched whole: one request instead of two.
 pub(crate) async fn footer(
     context: &ScanContext,
     source: &RangeSource,
+    data_follows: bool,
 ) -> Result<(Arc<Footer>, bool), ScanError> {
-    let hint = context.config.footer_hint_bytes;
-    let cap = context.config.max_footer_bytes;
-    context
+    let config = &context.config;
+    let size = source.version().size_bytes();
+    let whole = data_follows && size <= source.shape().whole_file_bytes;
+    let hint = config.footer_hint_bytes.max(TRAILER_BYTES).min(size);
+    let mut tail = None;
+    let load = async {
+        let room = if whole {
+            context.room_ahead.take(size)
+        } else {
+            None
+        };
+        let wanted = if room.is_some() { size } else { hint };
+        let (footer, bytes) = load(source, wanted, config.max_footer_bytes).await?;
+        tail = Some((bytes, room));
+        Ok(footer)
+    };
+    let (footer, cached) = context
         .caches
-        .footer(source.version(), load(source, hint, cap))
+        .footer(source.version(), load)
         .await
-        .map_err(|e| unshare(&e, source))
+        .map_err(|e| unshare(&e, source))?;
+    if let Some((bytes, room)) = tail {
+        let before = (bytes.len() as u64).saturating_sub(footer.stored_bytes);
+        if before > 0
+            && let Some(room) = room.or_else(|| context.room_ahead.take(bytes.len() as u64))
+        {
+            source.ahead().hold(size - bytes.len() as u64, bytes, room);
+        }
+    }
+    Ok((footer, cached))
 }
 
 /// Errors of a single-flight load are shared between waiters; each waiter reports its own copy.
@@ -47,7 +74,9 @@ pub(crate) fn unshare(error: &Arc<ScanError>, source: &RangeSource) -> ScanError
     }
 }
 
-async fn load(source: &RangeSource, hint: u64, cap: u64) -> Result<Footer, ScanError> {
+/// Reads the last `wanted` bytes of the file and, where the footer is longer, the rest of it. The footer, and the
+/// bytes that came with the first read.
+async fn load(source: &RangeSource, wanted: u64, cap: u64) -> Result<(Footer, Bytes), ScanError> {
     let bad = |reason: String| ScanError::BadFile {
         table: source.table().to_owned(),
         file: source.version().key().to_owned(),
@@ -57,7 +86,7 @@ async fn load(source: &RangeSource, hint: u64, cap: u64) -> Result<Footer, ScanE
     if size < TRAILER_BYTES + 4 {
         return Err(bad(format!("it has {size} bytes, too few for a Parquet file")));
     }
-    let tail_start = size.saturating_sub(hint.max(TRAILER_BYTES));
+    let tail_start = size.saturating_sub(wanted);
     let tail = source.get(tail_start..size).await?;
     let trailer = &tail[tail.len() - 8..];
     match &trailer[4..] {
@@ -91,10 +120,11 @@ async fn load(source: &RangeSource, hint: u64, cap: u64) -> Result<Footer, ScanE
     };
     let metadata = decode(&encoded).map_err(bad)?;
     check(&metadata, size).map_err(bad)?;
-    Ok(Footer {
+    let footer = Footer {
         metadata: Arc::new(metadata),
         stored_bytes,
-    })
+    };
+    Ok((footer, tail))
 }
 
 /// Malformed footers may panic below us (reliability 0.5): that is a bad file, not a dead query thread.
@@ -159,14 +189,13 @@ pub async fn footer_schema(
         return Ok(None);
     };
     let source = RangeSource::new(
+        context,
         context.stores.open(location)?,
         file.meta.location.clone(),
         file.version.clone(),
         Arc::from(table),
-        Arc::clone(&context.in_flight),
-        context.config.coalesce_gap_bytes,
     );
-    let (footer, cached) = footer(context, &source).await?;
+    let (footer, cached) = footer(context, &source, false).await?;
     context
         .meter
         .add(owlake_metering::Counter::MetadataBytes, footer.stored_bytes);

@@ -1,9 +1,12 @@
 //! Parquet: footers, the metered reader, schema adaptation, statistics, and the scan plan built from them.
 
 pub(crate) mod adapter;
+pub(crate) mod by_index;
 pub(crate) mod footer;
+pub(crate) mod late;
 pub(crate) mod named;
 pub(crate) mod plan;
+pub(crate) mod prefetch;
 pub(crate) mod proof;
 pub(crate) mod reader;
 pub(crate) mod rounding;
@@ -13,4 +16,5 @@ pub(crate) mod statistics;
 pub use footer::footer_schema;
 pub use named::{InFile, file_of};
 pub use plan::SCAN_URL;
+pub use prefetch::read_ahead;
 pub use proof::{is_timing_dependent, refuse_over_cap};

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -15,6 +16,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use parquet::file::metadata::ParquetMetaData;
 
@@ -24,7 +26,9 @@ use crate::error::ScanError;
 use crate::listing::ListedFile;
 use crate::parquet_scan::adapter::GlueAdapterFactory;
 use crate::parquet_scan::footer;
+use crate::parquet_scan::late::LateColumns;
 use crate::parquet_scan::named::NamedSource;
+use crate::parquet_scan::prefetch::Prefetch;
 use crate::parquet_scan::reader::{MeteredReaderFactory, ScanFile};
 use crate::parquet_scan::schema::{file_column, readable_as, reader_schema};
 use crate::parquet_scan::statistics::file_statistics;
@@ -52,6 +56,8 @@ pub(crate) struct ScanShape<'a> {
     pub projection: Option<&'a [usize]>,
     /// File columns that the projection or a filter names.
     pub referenced: Vec<usize>,
+    /// Filters on file columns.
+    pub filters: &'a [Expr],
     pub limit: Option<usize>,
     pub remote: bool,
     /// The store URL that the node names.
@@ -67,7 +73,9 @@ pub(crate) fn build(
     files: Vec<OpenedFile>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let file_schema = shape.table_schema.file_schema();
-    let mut units = Vec::new();
+    let prefetch = Arc::<Prefetch>::default();
+    let mut late = LateColumns::new(shape.filters, file_schema);
+    let mut pieces = Vec::with_capacity(files.len());
     let mut statistics = Vec::with_capacity(files.len());
     for file in files {
         let stored = checked_schema(shape, file_schema, &file)?;
@@ -78,7 +86,27 @@ pub(crate) fn build(
             &file.partition_values,
         );
         statistics.push(stats.clone());
-        split(&mut units, shape, node, file, Arc::new(stored), Arc::new(stats));
+        let scan_file = Arc::new(ScanFile {
+            source: file.source,
+            metadata: Arc::clone(&file.footer.metadata),
+            node: Arc::clone(node),
+            prefetch: Arc::downgrade(&prefetch),
+        });
+        let mut base = PartitionedFile::new_from_meta(file.listed.meta)
+            .with_partition_values(file.partition_values)
+            .with_arrow_schema(Arc::new(stored))
+            .with_extension(Arc::clone(&scan_file));
+        base.statistics = Some(Arc::new(stats));
+        let leaves = referenced_leaves(&scan_file.metadata, shape);
+        late.add(&scan_file.metadata, &leaves);
+        pieces.push((base, scan_file, leaves));
+    }
+    let unit_bytes = unit_bytes(context, shape, &pieces);
+    let mut units = Vec::with_capacity(pieces.len());
+    for (base, file, leaves) in pieces {
+        let expected = expected_ranges(&file.metadata, &leaves, !shape.filters.is_empty());
+        file.source.ahead().expect(&expected);
+        split(&mut units, &file.metadata, &leaves, unit_bytes, base);
     }
     let merged = merge(&statistics, shape.table_schema.table_schema());
     let mut options = TableParquetOptions {
@@ -86,15 +114,18 @@ pub(crate) fn build(
         ..Default::default()
     };
     options.global.coerce_int96 = Some("ms".to_owned());
+    options.global.pushdown_filters |= late.pays();
     let factory = MeteredReaderFactory {
         context: Arc::clone(context),
         node: Arc::clone(node),
+        prefetch,
     };
     let source = ParquetSource::new(shape.table_schema.clone())
         .with_table_parquet_options(options)
         .with_parquet_file_reader_factory(Arc::new(factory));
     let source = NamedSource::new(Arc::new(source), Arc::clone(&shape.table));
-    let groups = group(units, fan_out(session, context, shape));
+    let fan_out = fan_out(session, context, shape, &units, is_known(context, shape));
+    let groups = group(units, fan_out);
     let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(shape.url)?, Arc::new(source))
         .with_file_groups(groups)
         .with_statistics(merged)
@@ -143,28 +174,34 @@ pub(crate) struct Unit {
     pub bytes: u64,
 }
 
-/// Cuts a file into units of one or more row groups; small row groups stay together.
+/// Units are not larger, so that they can be dealt evenly.
+const MAX_UNIT_BYTES: u64 = 8 << 20;
+
+/// How much one unit shall read: where reads are not known beforehand, as little as gives every stream its share.
+fn unit_bytes(
+    context: &ScanContext,
+    shape: &ScanShape<'_>,
+    files: &[(PartitionedFile, Arc<ScanFile>, Vec<usize>)],
+) -> u64 {
+    if !shape.remote || shape.limit.is_some() || is_known(context, shape) {
+        return MAX_UNIT_BYTES;
+    }
+    let bytes = files.iter().flat_map(|(_, file, leaves)| {
+        let groups = file.metadata.row_groups().iter();
+        groups.flat_map(|group| leaves.iter().map(|leaf| group.column(*leaf).byte_range().1))
+    });
+    let streams = 2 * context.config.remote_fan_out.max(1) as u64;
+    (bytes.sum::<u64>() / streams).min(MAX_UNIT_BYTES)
+}
+
+/// Cuts a file into units of one or more row groups; small row groups stay together up to `unit_bytes`.
 fn split(
     units: &mut Vec<Unit>,
-    shape: &ScanShape<'_>,
-    node: &Arc<ScanNode>,
-    file: OpenedFile,
-    stored: SchemaRef,
-    statistics: Arc<Statistics>,
+    metadata: &ParquetMetaData,
+    leaves: &[usize],
+    unit_bytes: u64,
+    base: PartitionedFile,
 ) {
-    const UNIT_BYTES: u64 = 8 << 20;
-    let metadata = Arc::clone(&file.footer.metadata);
-    let leaves = referenced_leaves(&metadata, shape);
-    let scan_file = Arc::new(ScanFile {
-        source: file.source,
-        metadata: Arc::clone(&metadata),
-        node: Arc::clone(node),
-    });
-    let mut base = PartitionedFile::new_from_meta(file.listed.meta)
-        .with_partition_values(file.partition_values)
-        .with_arrow_schema(stored)
-        .with_extension(scan_file);
-    base.statistics = Some(statistics);
     let groups = metadata.row_groups();
     let mut start = 0;
     let mut bytes = 0;
@@ -174,18 +211,18 @@ fn split(
             .map(|leaf| group.column(*leaf).byte_range().1)
             .sum::<u64>();
         let last = index + 1 == groups.len();
-        if !last && bytes < UNIT_BYTES {
+        if !last && bytes < unit_bytes {
             continue;
         }
         let from = if start == 0 {
             0
         } else {
-            first_byte(&metadata, start)
+            first_byte(metadata, start)
         };
         let to = if last {
             i64::MAX
         } else {
-            first_byte(&metadata, index + 1)
+            first_byte(metadata, index + 1)
         };
         let whole = start == 0 && last;
         let piece = if whole {
@@ -200,6 +237,33 @@ fn split(
     if groups.is_empty() {
         units.push(Unit { file: base, bytes: 0 });
     }
+}
+
+/// What readers may ask for of a file: chunks of the referenced leaves, and under a filter its page indexes.
+fn expected_ranges(metadata: &ParquetMetaData, leaves: &[usize], filtered: bool) -> Vec<Range<u64>> {
+    let groups = metadata.row_groups();
+    let chunks = groups.iter().flat_map(|group| {
+        leaves.iter().map(|leaf| {
+            let (start, length) = group.column(*leaf).byte_range();
+            start..start + length
+        })
+    });
+    let mut ranges: Vec<Range<u64>> = chunks.collect();
+    if filtered {
+        let indexes = groups.iter().flat_map(|group| group.columns()).flat_map(|chunk| {
+            let place = |offset: Option<i64>, length: Option<i32>| {
+                let start = u64::try_from(offset?).ok()?;
+                Some(start..start.checked_add(u64::try_from(length?).ok()?)?)
+            };
+            [
+                place(chunk.column_index_offset(), chunk.column_index_length()),
+                place(chunk.offset_index_offset(), chunk.offset_index_length()),
+                place(chunk.bloom_filter_offset(), chunk.bloom_filter_length()),
+            ]
+        });
+        ranges.extend(indexes.flatten());
+    }
+    ranges
 }
 
 /// The offset by which the opener assigns a row group to a range: where its first column starts.
@@ -231,14 +295,40 @@ fn referenced_leaves(metadata: &ParquetMetaData, shape: &ScanShape<'_>) -> Vec<u
         .collect()
 }
 
-/// How many streams read at the same time: a stream waits for one request at a time, so a remote
-/// store needs more of them than there are cores (engine-notes 1).
-pub(crate) fn fan_out(session: &dyn Session, context: &ScanContext, shape: &ScanShape<'_>) -> usize {
+/// Whether what a scan reads is known from footers, as far as the provider sees: then it is fetched ahead.
+fn is_known(context: &ScanContext, shape: &ScanShape<'_>) -> bool {
+    let table = shape.table_schema.file_schema();
+    // In a session that is not the engine's nothing allows to fetch ahead.
+    shape.url == SCAN_URL
+        && shape.filters.is_empty()
+        && context.config.ahead_bytes > 0
+        && shape
+            .referenced
+            .iter()
+            .all(|i| is_flat(table.field(*i).data_type()))
+}
+
+/// How many streams read at the same time. A stream waits for one request at a time, so a remote store needs more
+/// of them than there are cores, and twice as many where units are small, waiting is most of the time, and the reads
+/// are not `known` beforehand: known ones are fetched ahead (`prefetch`).
+pub(crate) fn fan_out(
+    session: &dyn Session,
+    context: &ScanContext,
+    shape: &ScanShape<'_>,
+    units: &[Unit],
+    known: bool,
+) -> usize {
     let cores = session.config().target_partitions();
     match shape.limit {
         Some(limit) if limit <= SERIAL_LIMIT => 1,
-        _ if shape.remote => context.config.remote_fan_out.max(cores),
-        _ => cores,
+        _ if !shape.remote => cores,
+        // No fewer: a file that has changed is met before the first rows leave, and planned around.
+        _ if known => context.config.remote_fan_out.max(cores),
+        _ => {
+            let bytes: u64 = units.iter().map(|u| u.bytes).sum();
+            let small = bytes / (units.len().max(1) as u64) < context.config.remote.first_byte_bytes();
+            (context.config.remote_fan_out << usize::from(small)).max(cores)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! counted and reserved before it is fetched.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
@@ -20,6 +20,7 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::parquet_scan::footer;
+use crate::parquet_scan::prefetch::Prefetch;
 use crate::range_source::RangeSource;
 
 /// A planned file: attached to each `PartitionedFile`, so that files of several stores share one plan node.
@@ -31,6 +32,8 @@ pub(crate) struct ScanFile {
     pub node: Arc<ScanNode>,
     /// Footer as planning saw it.
     pub metadata: Arc<ParquetMetaData>,
+    /// What its scan fetches ahead; the reader factory owns it.
+    pub prefetch: Weak<Prefetch>,
 }
 
 /// Makes readers for the files of one scan.
@@ -38,6 +41,7 @@ pub(crate) struct ScanFile {
 pub(crate) struct MeteredReaderFactory {
     pub context: Arc<ScanContext>,
     pub node: Arc<ScanNode>,
+    pub prefetch: Arc<Prefetch>,
 }
 
 impl ParquetFileReaderFactory for MeteredReaderFactory {
@@ -56,6 +60,7 @@ impl ParquetFileReaderFactory for MeteredReaderFactory {
         Ok(Box::new(MeteredReader {
             context: Arc::clone(&self.context),
             node: Arc::clone(&self.node),
+            prefetch: Arc::clone(&self.prefetch),
             file: Arc::clone(scan_file),
         }))
     }
@@ -64,6 +69,7 @@ impl ParquetFileReaderFactory for MeteredReaderFactory {
 struct MeteredReader {
     context: Arc<ScanContext>,
     node: Arc<ScanNode>,
+    prefetch: Arc<Prefetch>,
     file: Arc<ScanFile>,
 }
 
@@ -117,6 +123,9 @@ impl MeteredReader {
         self.node
             .reserve_data(&self.context, source.version(), ranges, row_groups)
             .await?;
+        if let Some(first) = row_groups.first().and_then(|g| usize::try_from(*g).ok()) {
+            self.prefetch.reached(&self.context, source.version(), first);
+        }
         let bytes = source.get_ranges(ranges).await?;
         self.node.proved_current(source.version());
         Ok(bytes)
@@ -138,7 +147,7 @@ impl MeteredReader {
         let (bytes, cached) = self
             .context
             .caches
-            .blob(source.version(), range.clone(), source.get(range.clone()))
+            .blob(source.version(), range.clone(), source.get_or_held(range.clone()))
             .await
             .map_err(|e| footer::unshare(&e, source))?;
         self.node

@@ -66,6 +66,7 @@ fn configs() -> [ScanConfig; 2] {
     let many_requests = ScanConfig {
         coalesce_gap_bytes: 0,
         footer_hint_bytes: 64,
+        whole_file_bytes: 0,
         ..ScanConfig::default()
     };
     [ScanConfig::default(), many_requests]

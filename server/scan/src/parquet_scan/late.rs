@@ -1,0 +1,131 @@
+//! Whether a scan decodes the columns of its filter first and fetches the others only where rows are left.
+//!
+//! It saves bytes where few rows are left and the other columns are wide, and costs a wait per row group and a second
+//! look at the filter's columns where not. Decided from footers and the query alone, so the same cold and warm.
+
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use parquet::file::metadata::ParquetMetaData;
+
+/// The other columns must be this many times as large as those of the filter.
+const WIDER: u64 = 4;
+/// An IN list up to this long is taken for selective.
+const MAX_VALUES: usize = 20;
+
+/// The columns of a scan's filters, and what the footers say about their size.
+#[derive(Debug, Default)]
+pub(crate) struct LateColumns {
+    /// Names of table columns that some filter names.
+    filter: Vec<String>,
+    /// Those that a filter compares with few constants.
+    points: Vec<String>,
+    rows: u64,
+    filter_bytes: u64,
+    other_bytes: u64,
+    /// The largest of `points`, bytes.
+    point_bytes: u64,
+}
+
+impl LateColumns {
+    /// `filters` are those on columns of `table`'s files; they hold together.
+    pub(crate) fn new(filters: &[Expr], table: &Schema) -> Self {
+        let mut columns = Self::default();
+        for filter in filters.iter().flat_map(|f| split_conjunction(f)) {
+            columns
+                .filter
+                .extend(filter.column_refs().iter().map(|c| c.name.clone()));
+            columns.points.extend(point(filter).map(str::to_owned));
+        }
+        let is = |name: &String, wanted: fn(&DataType) -> bool| {
+            table.field_with_name(name).is_ok_and(|f| wanted(f.data_type()))
+        };
+        columns
+            .points
+            .retain(|name| is(name, |t| *t != DataType::Boolean));
+        if !columns.filter.iter().all(|name| is(name, |t| !t.is_nested())) {
+            // What is nested is not filtered while it is decoded.
+            columns.points.clear();
+        }
+        columns
+    }
+
+    /// Adds a file, of which `leaves` are read.
+    pub(crate) fn add(&mut self, metadata: &ParquetMetaData, leaves: &[usize]) {
+        if self.points.is_empty() {
+            return;
+        }
+        let named = |names: &[String], root: &str| names.iter().any(|n| n.eq_ignore_ascii_case(root));
+        let mut points = vec![0; self.points.len()];
+        for group in metadata.row_groups() {
+            self.rows += u64::try_from(group.num_rows()).unwrap_or(0);
+            for leaf in leaves {
+                let chunk = group.column(*leaf);
+                let root = chunk.column_path().parts().first().map_or("", String::as_str);
+                let bytes = chunk.byte_range().1;
+                if named(&self.filter, root) {
+                    self.filter_bytes += bytes;
+                } else {
+                    self.other_bytes += bytes;
+                }
+                if let Some(i) = self.points.iter().position(|p| p.eq_ignore_ascii_case(root)) {
+                    points[i] += bytes;
+                }
+            }
+        }
+        self.point_bytes += points.into_iter().max().unwrap_or(0);
+    }
+
+    /// Whether to fetch late: a filter asks for few values of a column that has many (a column of few values is
+    /// stored in less than a byte per row), and the other columns are wide.
+    pub(crate) fn pays(&self) -> bool {
+        !self.points.is_empty()
+            && self.rows > 0
+            && self.point_bytes >= self.rows
+            && self.other_bytes >= WIDER * self.filter_bytes
+    }
+}
+
+/// The column that `filter` compares with few constants.
+fn point(filter: &Expr) -> Option<&str> {
+    match filter {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq,
+            right,
+        }) => match (left.as_ref(), right.as_ref()) {
+            (Expr::Column(c), Expr::Literal(..)) | (Expr::Literal(..), Expr::Column(c)) => Some(&c.name),
+            _ => None,
+        },
+        Expr::InList(list) if !list.negated && list.list.len() <= MAX_VALUES => match list.expr.as_ref() {
+            Expr::Column(c) if list.list.iter().all(|e| matches!(e, Expr::Literal(..))) => Some(&c.name),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::datatypes::Field;
+    use datafusion::logical_expr::{col, lit};
+
+    fn points(filter: Expr) -> Vec<String> {
+        let table = Schema::new(vec![
+            Field::new("n", DataType::Int64, true),
+            Field::new("s", DataType::Utf8View, true),
+            Field::new("b", DataType::Boolean, true),
+        ]);
+        LateColumns::new(&[filter], &table).points
+    }
+
+    #[test]
+    fn only_comparisons_with_few_constants_are_points() {
+        assert_eq!(points(col("n").eq(lit(7)).and(col("s").like(lit("a%")))), ["n"]);
+        assert_eq!(points(col("s").in_list(vec![lit("a"), lit("b")], false)), ["s"]);
+        assert!(points(col("n").gt(lit(7))).is_empty());
+        assert!(points(col("n").eq(lit(7)).or(col("n").eq(lit(8)))).is_empty());
+        assert!(points(col("b").eq(lit(true))).is_empty());
+    }
+}

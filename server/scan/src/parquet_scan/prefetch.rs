@@ -1,0 +1,444 @@
+//! Which ranges the streams of a scan are certain to ask for, fetched before they do: the row groups that are
+//! left after pruning, of scans that are read to their end. What is uncertain is fetched when it is asked for.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use datafusion::arrow::datatypes::{Fields, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::common::stats::Precision;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::{
+    ParquetAccessPlan, ParquetFileMetrics, RowGroupAccessPlanFilter,
+};
+use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterTracking};
+use datafusion::physical_expr::simplifier::PhysicalExprSimplifier;
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr_adapter::{PhysicalExprAdapterFactory, replace_columns_with_literals};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::schema::types::ColumnPath;
+
+use crate::ahead::Coming;
+use crate::context::ScanContext;
+use crate::error::ScanError;
+use crate::file_version::FileVersion;
+use crate::parquet_scan::adapter::GlueAdapterFactory;
+use crate::parquet_scan::named::NamedSource;
+use crate::parquet_scan::plan::is_flat;
+use crate::parquet_scan::reader::ScanFile;
+use crate::parquet_scan::schema::file_column;
+
+/// The pieces of one scan that no stream has begun yet, once [`read_ahead`] has allowed to fetch them.
+#[derive(Debug, Default)]
+pub(crate) struct Prefetch(Mutex<Option<Waiting>>);
+
+#[derive(Debug)]
+struct Waiting {
+    scan: Arc<Certain>,
+    units: VecDeque<PartitionedFile>,
+}
+
+/// What is known of a scan's reads before they are made.
+///
+/// Holds nothing that leads back to the plan, so that a dropped plan ends its reads.
+#[derive(Debug)]
+struct Certain {
+    table: SchemaRef,
+    keys: Fields,
+    predicate: Option<Arc<dyn PhysicalExpr>>,
+    /// Table columns that are read whole.
+    columns: Vec<usize>,
+}
+
+/// Lets the scans of `plan` fetch ahead what they are certain to read. Fetches nothing itself: a scan begins with
+/// its first read, so that the probe side of a join waits for its build side.
+///
+/// With a cap, nothing is fetched ahead unless all scans together could be read whole without passing it.
+pub fn read_ahead(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) {
+    let mut scans = Vec::new();
+    collect(plan, true, &mut scans);
+    let most: u64 = scans.iter().map(|(config, _)| most_bytes(config)).sum();
+    if !context.may_read_ahead(most) {
+        return;
+    }
+    for (config, drained) in scans {
+        if drained && let Some((prefetch, waiting)) = certain(config) {
+            *prefetch.lock() = Some(waiting);
+        }
+    }
+}
+
+/// All scans below `plan`, with whether the operators above read them to their end.
+fn collect<'a>(plan: &'a Arc<dyn ExecutionPlan>, drained: bool, scans: &mut Vec<(&'a FileScanConfig, bool)>) {
+    let drained = drained && plan.fetch().is_none();
+    if let Some(config) = plan
+        .downcast_ref::<DataSourceExec>()
+        .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+    {
+        scans.push((config, drained && config.limit.is_none()));
+        return;
+    }
+    // A hash join whose build side is empty never begins its probe side; one that begins drains it.
+    let drains = matches!(
+        plan.name(),
+        "ProjectionExec"
+            | "FilterExec"
+            | "CoalescePartitionsExec"
+            | "CoalesceBatchesExec"
+            | "RepartitionExec"
+            | "AggregateExec"
+            | "SortExec"
+            | "SortPreservingMergeExec"
+            | "UnionExec"
+            | "WindowAggExec"
+            | "BoundedWindowAggExec"
+            | "CooperativeExec"
+            | "UnnestExec"
+            | "HashJoinExec"
+            | "CrossJoinExec"
+            | "NestedLoopJoinExec"
+    );
+    for child in plan.children() {
+        collect(child, drained && drains, scans);
+    }
+}
+
+fn scan_file(file: &PartitionedFile) -> Option<&Arc<ScanFile>> {
+    file.extension::<Arc<ScanFile>>()
+}
+
+/// The most data that the scan may read: every chunk of the columns that it names, or files whose layout is not known.
+fn most_bytes(config: &FileScanConfig) -> u64 {
+    let named = named_columns(config);
+    let is_named = |path: &ColumnPath| {
+        let root = path.parts().first().map(|root| root.to_ascii_lowercase());
+        named
+            .as_ref()
+            .is_none_or(|names| root.is_some_and(|r| names.contains(&r)))
+    };
+    let files = config.file_groups.iter().flat_map(|g| g.iter());
+    files
+        .map(|file| match scan_file(file) {
+            None => file.object_meta.size,
+            Some(scan) => scan
+                .metadata
+                .row_groups()
+                .iter()
+                .filter(|group| in_piece(file, group))
+                .flat_map(|group| group.columns())
+                .filter(|chunk| is_named(chunk.column_path()))
+                .map(|chunk| chunk.byte_range().1)
+                .sum(),
+        })
+        .sum()
+}
+
+/// Lower-case names of the columns in the projection and the filter of a Parquet scan; `None` for all.
+fn named_columns(config: &FileScanConfig) -> Option<HashSet<String>> {
+    let parquet = NamedSource::unnamed(config.file_source().as_ref()).downcast_ref::<ParquetSource>()?;
+    let projected = parquet.projection()?.iter().map(|p| Arc::clone(&p.expr));
+    let columns = projected
+        .chain(parquet.filter())
+        .flat_map(|expr| collect_columns(&expr));
+    Some(columns.map(|c| c.name().to_ascii_lowercase()).collect())
+}
+
+/// Whether `group` belongs to this piece of its file, by the rule of the opener.
+fn in_piece(file: &PartitionedFile, group: &parquet::file::metadata::RowGroupMetaData) -> bool {
+    let start = group.columns().first().map_or(0, |c| {
+        c.dictionary_page_offset().unwrap_or_else(|| c.data_page_offset())
+    });
+    file.range.as_ref().is_none_or(|r| r.contains(start))
+}
+
+fn certain(config: &FileScanConfig) -> Option<(Arc<Prefetch>, Waiting)> {
+    let parquet = NamedSource::unnamed(config.file_source().as_ref()).downcast_ref::<ParquetSource>()?;
+    // With late materialisation, what is read depends on the values of the filter columns.
+    if parquet.table_parquet_options().global.pushdown_filters {
+        return None;
+    }
+    let first = config.file_groups.iter().flat_map(|g| g.iter()).next()?;
+    let first = scan_file(first)?;
+    if !first.source.shape().ahead {
+        return None;
+    }
+    let prefetch = first.prefetch.upgrade()?;
+    let columns = whole_columns(parquet, config);
+    let groups = &config.file_groups;
+    let units = if config.preserve_order {
+        let longest = groups.iter().map(|g| g.len()).max().unwrap_or(0);
+        (0..longest)
+            .flat_map(|i| groups.iter().filter_map(move |g| g.files().get(i)).cloned())
+            .collect()
+    } else {
+        // Streams take from one queue, which is all groups in a row.
+        groups.iter().flat_map(|g| g.iter()).cloned().collect()
+    };
+    let scan = Arc::new(Certain {
+        table: Arc::clone(config.file_schema()),
+        keys: config.table_partition_cols().clone(),
+        predicate: parquet.filter(),
+        columns,
+    });
+    Some((prefetch, Waiting { scan, units }))
+}
+
+/// Table columns that the projection reads whole: plain ones, and nested ones taken as they are.
+fn whole_columns(source: &ParquetSource, config: &FileScanConfig) -> Vec<usize> {
+    let table = config.file_schema();
+    let mut columns = Vec::new();
+    match source.projection() {
+        None => columns.extend(0..table.fields().len()),
+        Some(projection) => {
+            for projected in projection.iter() {
+                let as_it_is = projected.expr.downcast_ref::<Column>().is_some();
+                for column in collect_columns(&projected.expr) {
+                    if let Some((index, field)) = table.fields().find(column.name())
+                        && (as_it_is || is_flat(field.data_type()))
+                    {
+                        columns.push(index);
+                    }
+                }
+            }
+        }
+    }
+    columns.sort_unstable();
+    columns.dedup();
+    columns
+}
+
+impl Prefetch {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stream is about to read `row_group` of `file`: fetches the rest of its piece, and then the pieces that no
+    /// stream has begun, as long as the query has room for them.
+    pub(crate) fn reached(&self, context: &Arc<ScanContext>, file: &FileVersion, row_group: usize) {
+        let mut waiting = self.lock();
+        let Some(queue) = waiting.as_mut() else { return };
+        if !queue.scan.is_settled() {
+            return;
+        }
+        let scan = Arc::clone(&queue.scan);
+        let begun = queue
+            .units
+            .iter()
+            .position(|unit| is_piece_of(unit, file, row_group))
+            .and_then(|i| queue.units.remove(i));
+        let mut room = true;
+        let next = std::iter::from_fn(|| queue.units.pop_front());
+        for unit in begun.into_iter().chain(next) {
+            let (Some(scan_file), Ok(Some(ranges))) = (scan_file(&unit), scan.ranges(&unit)) else {
+                continue;
+            };
+            room = fetch(context, scan_file, &ranges);
+            if !room {
+                break;
+            }
+        }
+        if room {
+            // Everything is on its way.
+            *waiting = None;
+        }
+    }
+}
+
+fn is_piece_of(unit: &PartitionedFile, file: &FileVersion, row_group: usize) -> bool {
+    scan_file(unit).is_some_and(|scan| {
+        scan.source.version() == file
+            && scan
+                .metadata
+                .row_groups()
+                .get(row_group)
+                .is_some_and(|group| in_piece(unit, group))
+    })
+}
+
+/// Fetches `ranges` ahead; false when there was no room for all of them.
+fn fetch(context: &Arc<ScanContext>, file: &ScanFile, ranges: &[Range<u64>]) -> bool {
+    let room = std::cell::Cell::new(true);
+    let take = |bytes| {
+        let taken = context.room_ahead.take(bytes);
+        room.set(room.get() && taken.is_some());
+        taken
+    };
+    file.source
+        .fetch_ahead(ranges, take, |read| spawn(context, file, read));
+    room.get()
+}
+
+/// Runs `read` beside the query, until done or until nobody waits for it. The query's end waits for it, since it
+/// holds the query's context.
+fn spawn(
+    context: &Arc<ScanContext>,
+    file: &ScanFile,
+    read: BoxFuture<'static, std::result::Result<Bytes, ScanError>>,
+) -> Coming {
+    let held = Arc::clone(context);
+    let location = file.source.version().to_string();
+    let mut task = AbortOnDrop(context.stores.io().spawn(async move {
+        let answer = read.await;
+        drop(held);
+        answer
+    }));
+    async move {
+        match (&mut task.0).await {
+            Ok(answer) => answer.map_err(Arc::new),
+            Err(source) => Err(Arc::new(ScanError::Store {
+                action: "read",
+                location,
+                source: object_store::Error::JoinError { source },
+            })),
+        }
+    }
+    .boxed()
+    .shared()
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Certain {
+    /// Whether no filter of the scan may still change: a join's is final when its probe side begins, a TopK's never.
+    fn is_settled(&self) -> bool {
+        self.predicate.as_ref().is_none_or(|p| {
+            !matches!(
+                DynamicFilterTracking::classify(p),
+                DynamicFilterTracking::Watching(_)
+            )
+        })
+    }
+
+    /// The ranges that the reader of `unit` will ask for; `None` where that depends on more than its footer.
+    fn ranges(&self, unit: &PartitionedFile) -> Result<Option<Vec<Range<u64>>>> {
+        let (Some(scan), Some(stored)) = (scan_file(unit), &unit.arrow_schema) else {
+            return Ok(None);
+        };
+        let metadata = &scan.metadata;
+        let literals = self.literals(unit);
+        let Some(row_groups) = self.row_groups(unit, scan, &literals)? else {
+            return Ok(None);
+        };
+        let table = &self.table;
+        let roots: Vec<usize> = self
+            .columns
+            .iter()
+            .map(|i| table.field(*i).name())
+            .filter(|name| !literals.contains_key(*name))
+            .filter_map(|name| file_column(stored, name).ok().flatten())
+            .collect();
+        let descriptor = metadata.file_metadata().schema_descr();
+        let mut ranges = Vec::new();
+        for index in row_groups {
+            for (leaf, chunk) in metadata.row_group(index).columns().iter().enumerate() {
+                if roots.contains(&descriptor.get_column_root_idx(leaf)) {
+                    let (start, length) = chunk.byte_range();
+                    ranges.push(start..start + length);
+                }
+            }
+        }
+        Ok(Some(ranges))
+    }
+
+    /// Columns whose value the opener knows for the whole file.
+    fn literals(&self, unit: &PartitionedFile) -> HashMap<String, ScalarValue> {
+        let mut literals: HashMap<String, ScalarValue> = self
+            .keys
+            .iter()
+            .zip(&unit.partition_values)
+            .map(|(field, value)| (field.name().clone(), value.clone()))
+            .collect();
+        let Some(statistics) = &unit.statistics else {
+            return literals;
+        };
+        for (field, column) in self.table.fields().iter().zip(&statistics.column_statistics) {
+            let one_value = match (&column.min_value, &column.max_value, &column.null_count) {
+                (Precision::Exact(a), Precision::Exact(b), Precision::Exact(0)) if a == b => Some(a.clone()),
+                _ => None,
+            };
+            let all_null = match (&statistics.num_rows, &column.null_count) {
+                (Precision::Exact(rows), Precision::Exact(nulls)) if rows == nulls => {
+                    ScalarValue::try_new_null(field.data_type()).ok()
+                }
+                _ => None,
+            };
+            if let Some(value) = one_value.or(all_null) {
+                literals.insert(field.name().clone(), value);
+            }
+        }
+        literals
+    }
+
+    /// Row groups of `unit` that are left after pruning, unless indexes beside the footer could rule out more.
+    fn row_groups(
+        &self,
+        unit: &PartitionedFile,
+        scan: &ScanFile,
+        literals: &HashMap<String, ScalarValue>,
+    ) -> Result<Option<Vec<usize>>> {
+        let (metadata, Some(stored)) = (&scan.metadata, &unit.arrow_schema) else {
+            return Ok(None);
+        };
+        let groups = metadata.row_groups();
+        let mut access = RowGroupAccessPlanFilter::new(ParquetAccessPlan::new_all(groups.len()));
+        if let Some(range) = &unit.range {
+            access.prune_by_range(groups, range);
+        }
+        let Some(predicate) = &self.predicate else {
+            return Ok(Some(access.row_group_indexes().collect()));
+        };
+        let adapter = GlueAdapterFactory {
+            table: Arc::from(scan.source.table()),
+        }
+        .create(Arc::clone(&self.table), Arc::clone(stored))?;
+        let predicate = adapter.rewrite(replace_columns_with_literals(Arc::clone(predicate), literals)?)?;
+        let predicate = PhysicalExprSimplifier::new(stored).simplify(predicate)?;
+        let pruning = PruningPredicateBuilder::new()
+            .with_file_schema(Arc::clone(stored))
+            .try_build(Arc::clone(&predicate))?;
+        let unused = ExecutionPlanMetricsSet::new();
+        access.prune_by_statistics(
+            stored,
+            metadata.file_metadata().schema_descr(),
+            groups,
+            &pruning,
+            &ParquetFileMetrics::new(0, scan.source.version().key(), &unused),
+        );
+        let matched = access.is_fully_matched().clone();
+        let left: Vec<usize> = access.row_group_indexes().collect();
+        let columns: Vec<String> = collect_columns(&predicate)
+            .iter()
+            .map(|c| c.name().to_owned())
+            .collect();
+        let uncertain = left
+            .iter()
+            .any(|i| !matched[*i] && has_index(metadata, *i, &columns));
+        Ok((!uncertain).then_some(left))
+    }
+}
+
+/// Whether a page index or a bloom filter of one of `columns` could rule out rows of the row group.
+fn has_index(metadata: &ParquetMetaData, row_group: usize, columns: &[String]) -> bool {
+    metadata.row_group(row_group).columns().iter().any(|chunk| {
+        let root = chunk.column_path().parts().first();
+        root.is_some_and(|root| columns.contains(root))
+            && (chunk.column_index_offset().is_some() || chunk.bloom_filter_offset().is_some())
+    })
+}
