@@ -2,6 +2,7 @@
 //!
 //! Parquet is not in here; see `parquet_scan`.
 
+mod avro;
 mod codec;
 mod columns;
 mod json;
@@ -18,6 +19,7 @@ mod text;
 use owlake_catalog::model::Parameters;
 use owlake_catalog::{HiveType, Partition, StorageDescriptor, Table};
 
+use self::avro::Avro;
 use self::columns::ColumnBuilder;
 use self::json::Json;
 use self::lazy_simple::LazySimple;
@@ -37,6 +39,9 @@ const HIVE_JSON_SERDES: [&str; 2] = [
     "org.apache.hive.hcatalog.data.JsonSerDe",
     "org.apache.hadoop.hive.serde2.JsonSerDe",
 ];
+
+const AVRO_SERDE: &str = "org.apache.hadoop.hive.serde2.avro.AvroSerDe";
+const AVRO_INPUT: &str = "org.apache.hadoop.hive.ql.io.avro.AvroContainerInputFormat";
 
 /// Input formats that are files of lines.
 const LINE_INPUTS: [&str; 1] = ["org.apache.hadoop.mapred.TextInputFormat"];
@@ -68,6 +73,7 @@ enum SerDe {
     OpenCsv(OpenCsv),
     Json(Json),
     Regex(RegexRows),
+    Avro(Avro),
 }
 
 /// Turns lines into rows.
@@ -113,12 +119,16 @@ impl TableFormat {
             LAZY_SIMPLE_SERDE => SerDe::LazySimple(LazySimple::parse(&properties, &columns)?),
             OPEN_CSV_SERDE => SerDe::OpenCsv(OpenCsv::parse(&properties, &columns)?),
             OPENX_JSON_SERDE => SerDe::Json(Json::openx(&properties)?),
+            AVRO_SERDE => SerDe::Avro(Avro::parse(&properties)?),
             REGEX_SERDE => SerDe::Regex(RegexRows::parse(&properties, &columns)?),
             class if HIVE_JSON_SERDES.contains(&class) => SerDe::Json(Json::hive(&properties)?),
             _ => return Err(refused(format!("SerDe `{class}`"))),
         };
         if let Some(input) = storage.input_format.as_deref()
-            && !LINE_INPUTS.contains(&input)
+            && match serde {
+                SerDe::Avro(_) => input != AVRO_INPUT,
+                _ => !LINE_INPUTS.contains(&input),
+            }
         {
             return Err(refused(format!("input format `{input}` with {short}")));
         }
@@ -180,9 +190,10 @@ impl RowFormat {
         }
     }
 
-    /// A decoder of the file columns `wanted`, in ascending order.
-    fn decoder(&self, wanted: &[usize]) -> Box<dyn RowDecoder> {
-        match &self.serde {
+    /// A decoder of the file columns `wanted`, in ascending order; `Err` where rows are no lines.
+    fn decoder(&self, wanted: &[usize]) -> Result<Box<dyn RowDecoder>, Avro> {
+        Ok(match &self.serde {
+            SerDe::Avro(serde) => return Err(serde.clone()),
             SerDe::LazySimple(serde) => Box::new(serde.decoder(&self.columns, wanted)),
             SerDe::OpenCsv(serde) => Box::new(serde.decoder(&self.columns, wanted)),
             SerDe::Regex(serde) => Box::new(serde.decoder(&self.columns, wanted)),
@@ -195,7 +206,7 @@ impl RowFormat {
                     .collect();
                 Box::new(serde.decoder(&columns, wanted))
             }
-        }
+        })
     }
 
     /// Builders of the file columns `wanted`.
@@ -209,6 +220,9 @@ impl RowFormat {
 
     /// Whether a range of an uncompressed file can be read without what is before it.
     fn splits(&self) -> bool {
+        if matches!(self.serde, SerDe::Avro(_)) {
+            return false;
+        }
         // One header line is within the first range wherever that ends: it is where it begins that counts.
         self.header_lines <= 1
     }

@@ -12,6 +12,7 @@ use datafusion::error::{DataFusionError, Result};
 use futures::{FutureExt, StreamExt};
 
 use super::RowDecoder;
+use super::avro::{Avro, AvroRows};
 use super::codec::{Codec, Inflater};
 use super::columns::ColumnBuilder;
 use super::lines::{Lines, Step};
@@ -51,7 +52,11 @@ impl FileOpener for RowOpener {
             }
             None => 0..size,
         };
-        let rows = Rows::new(self, row_file, range)?;
+        let decoder = match row_file.format.decoder(&self.wanted) {
+            Ok(decoder) => decoder,
+            Err(avro) => return Ok(self.open_avro(row_file, avro)),
+        };
+        let rows = Rows::new(self, row_file, range, decoder)?;
         Ok(async move {
             let batches = futures::stream::try_unfold(rows, |mut rows| async move {
                 let batch = rows.next_batch().await?;
@@ -60,6 +65,26 @@ impl FileOpener for RowOpener {
             Ok(batches.boxed())
         }
         .boxed())
+    }
+}
+
+impl RowOpener {
+    fn open_avro(&self, file: Arc<RowFile>, serde: Avro) -> FileOpenFuture {
+        let rows = AvroRows::new(
+            Arc::clone(&self.context),
+            file,
+            serde,
+            Arc::clone(&self.schema),
+            self.batch_rows.max(1),
+        );
+        async move {
+            let batches = futures::stream::try_unfold(rows, |mut rows| async move {
+                let batch = rows.next_batch().await?;
+                Ok::<_, DataFusionError>(batch.map(|batch| (batch, rows)))
+            });
+            Ok(batches.boxed())
+        }
+        .boxed()
     }
 }
 
@@ -82,7 +107,12 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(opener: &RowOpener, file: Arc<RowFile>, range: Range<u64>) -> Result<Self, ScanError> {
+    fn new(
+        opener: &RowOpener,
+        file: Arc<RowFile>,
+        range: Range<u64>,
+        decoder: Box<dyn RowDecoder>,
+    ) -> Result<Self, ScanError> {
         let config = &opener.context.config;
         let max_line = usize::try_from(config.max_line_bytes).unwrap_or(usize::MAX);
         // A compressed file is read whole; positions in it are those of the unpacked bytes.
@@ -103,7 +133,7 @@ impl Rows {
                 0
             },
             lines: Lines::new(lines, max_line),
-            decoder: file.format.decoder(&opener.wanted),
+            decoder,
             builders: file.format.builders(&opener.wanted),
             schema: Arc::clone(&opener.schema),
             batch_rows: opener.batch_rows.max(1),

@@ -9,6 +9,7 @@
     reason = "tests spawn, read the environment and stop at the first surprise; nobody imports them"
 )]
 
+mod avro_files;
 mod bad_input;
 mod cancel;
 mod cap;
