@@ -35,6 +35,16 @@ pub(crate) enum Scalar<'a> {
     Timestamp(i64),
 }
 
+impl<'a> Scalar<'a> {
+    /// Equal for equal values of one type: the keys of a map are found by it, however many there are.
+    pub(crate) fn identity(&self) -> Cow<'a, str> {
+        match self {
+            Self::Text(text) => text.clone(),
+            other => Cow::Owned(format!("{other:?}")),
+        }
+    }
+}
+
 /// One column under construction.
 pub(crate) enum ColumnBuilder {
     Boolean(BooleanBuilder),

@@ -4,6 +4,7 @@
 //! stays in the field until its leaf, and a separator for each level of nesting.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use owlake_catalog::HiveType;
 
@@ -186,7 +187,7 @@ impl LazySimple {
         let (HiveType::Map(key_type, value_type), ColumnBuilder::Map(map)) = (hive, builder) else {
             return Err("a map for a column that is none".to_owned());
         };
-        let mut seen: Vec<Scalar<'_>> = Vec::new();
+        let mut seen: HashSet<Cow<'_, str>> = HashSet::new();
         let (between, within) = (self.separators[level], self.separators[level + 1]);
         let entries = (!field.is_empty()).then(|| self.split(field, between, None));
         for entry in entries.into_iter().flatten() {
@@ -198,11 +199,10 @@ impl LazySimple {
                 self.scalar(key_type, key)
             };
             // A map has no NULL keys, and of equal ones the first counts.
-            let Some(key) = key.filter(|key| !seen.contains(key)) else {
+            let Some(key) = key.filter(|key| seen.insert(key.identity())) else {
                 continue;
             };
-            map.key(key.clone())?;
-            seen.push(key);
+            map.key(key)?;
             match halves.next() {
                 Some(value) => self.value(value_type, value, level + 2, &mut map.values)?,
                 None => map.values.append_null(),

@@ -7,6 +7,7 @@ mod value;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use owlake_catalog::HiveType;
 use serde::Deserialize;
@@ -388,14 +389,18 @@ impl Json {
             return Err(format!("an object expected, not {}", shown(raw)));
         }
         let mut entries: Vec<(Scalar<'_>, &str)> = Vec::new();
+        let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new();
         for (name, value) in members(raw)? {
             // The key of a map is text in JSON, whatever it is in the table.
             let Some(key) = self.rules.key(key_type, name)? else {
                 continue;
             };
-            match entries.iter_mut().find(|(known, _)| *known == key) {
-                Some(entry) => entry.1 = value,
-                None => entries.push((key, value)),
+            match places.entry(key.identity()) {
+                Entry::Occupied(place) => entries[*place.get()].1 = value,
+                Entry::Vacant(place) => {
+                    place.insert(entries.len());
+                    entries.push((key, value));
+                }
             }
         }
         for (key, raw) in entries {
