@@ -49,6 +49,9 @@ fn scanned(receipt: &QueryReceipt) -> String {
     if counters.cached_bytes > 0 {
         details.push(format!("{} from cache", ByteSize(counters.cached_bytes)));
     }
+    if !receipt.reused_query_id.is_empty() {
+        details.push(format!("result of {} reused", receipt.reused_query_id));
+    }
     if receipt.timing_dependent {
         details.push("depends on timing".to_owned());
     }
@@ -235,6 +238,9 @@ mod tests {
         assert!(text.starts_with("Receipt 0193 (cancelled): "), "{text}");
         assert!(text.contains("(2.00 kB from cache, depends on timing)"), "{text}");
         assert!(text.contains("4 GET + 1,000 HEAD + 1 LIST (2 retried)"), "{text}");
+        receipt.reused_query_id = "0192".into();
+        let text = receipt_text(&receipt);
+        assert!(text.contains("result of 0192 reused"), "{text}");
     }
 
     #[test]

@@ -30,6 +30,10 @@ pub struct EngineConfig {
     pub max_queued: usize,
     /// CPU threads, and partitions of joins and aggregates; the number of cores by default.
     pub cpu_threads: Option<usize>,
+    /// Memory for results that are kept to be reused; 0 keeps none.
+    pub result_memory_bytes: u64,
+    /// A larger result is not kept.
+    pub max_kept_result_bytes: u64,
     /// Workgroups beside `primary`.
     pub workgroups: Vec<WorkgroupConfig>,
     /// Limits on statement text.
@@ -50,6 +54,8 @@ impl Default for EngineConfig {
             max_running: 16,
             max_queued: 200,
             cpu_threads: None,
+            result_memory_bytes: 64 << 20,
+            max_kept_result_bytes: 8 << 20,
             workgroups: Vec::new(),
             guard: GuardLimits::default(),
         }
@@ -64,4 +70,6 @@ pub struct WorkgroupConfig {
     pub name: String,
     /// Athena's per-query cutoff.
     pub bytes_scanned_cutoff_per_query: Option<u64>,
+    /// Age up to which its queries take kept results, where the session says nothing.
+    pub result_reuse_max_age: Option<Duration>,
 }

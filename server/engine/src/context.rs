@@ -48,6 +48,8 @@ pub struct SessionSettings {
     pub max_data_scanned_bytes: Option<u64>,
     /// A timeout below the server's.
     pub query_timeout: Option<Duration>,
+    /// Age up to which a kept result may answer; zero for never, `None` for what the workgroup says.
+    pub result_reuse_max_age: Option<Duration>,
 }
 
 impl Default for SessionSettings {
@@ -60,6 +62,7 @@ impl Default for SessionSettings {
             tags: BTreeMap::new(),
             max_data_scanned_bytes: None,
             query_timeout: None,
+            result_reuse_max_age: None,
         }
     }
 }

@@ -17,7 +17,7 @@ use owlake_metering::{
     AthenaBilling, Budget, Ledger, Meter, PricePlan, QueryRecord, QueryState, Receipt, StatementType,
 };
 use owlake_scan::cache::ScanCaches;
-use owlake_scan::{GlueTable, InFlight, QueryStores, ScanConfig, ScanContext, Stores};
+use owlake_scan::{InFlight, QueryStores, ScanConfig, ScanContext, Stores};
 
 use crate::admission::Admission;
 use crate::authorizer::{AllowAll, Authorizer};
@@ -26,13 +26,14 @@ use crate::context::{DEFAULT_WORKGROUP, QueryContext};
 use crate::memory::QueryMemoryPool;
 use crate::query::{Accounting, NoObserver, Prepared, QueryAccount, QueryFailure, QueryObserver, Submitted};
 use crate::resolve::{QueryCatalogs, Resolver};
+use crate::reuse::ResultStore;
 use crate::runtime::Runtimes;
 use crate::store_registry::ScanOnlyRegistry;
 
 /// The embeddable query engine. Cheap to clone; all clones are one engine.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What all queries share.
@@ -43,11 +44,12 @@ pub(crate) struct Shared {
     pub resolver: Arc<Resolver>,
     pub stores: Arc<Stores>,
     pub admission: Admission,
-    accounting: Arc<Accounting>,
+    pub results: Arc<ResultStore>,
+    pub accounting: Arc<Accounting>,
     scan_config: Arc<ScanConfig>,
     caches: Arc<ScanCaches>,
     in_flight: Arc<InFlight>,
-    root_meter: Arc<Meter>,
+    pub root_meter: Arc<Meter>,
     memory: Arc<dyn MemoryPool>,
     base_runtime: Arc<RuntimeEnv>,
     base_state: SessionState,
@@ -168,6 +170,7 @@ impl EngineBuilder {
                     Arc::clone(&self.ledger),
                 )),
                 admission: Admission::new(config.max_running, config.max_queued),
+                results: Arc::new(ResultStore::new(&config)),
                 accounting: Arc::new(Accounting {
                     ledger: self.ledger,
                     price: self.price,
@@ -309,7 +312,12 @@ impl Shared {
     }
 
     /// What the scans of a query work with, counting on `meter` under `cap`.
-    fn scan_context(&self, context: &QueryContext, meter: &Arc<Meter>, cap: Option<u64>) -> Arc<ScanContext> {
+    pub(crate) fn scan_context(
+        &self,
+        context: &QueryContext,
+        meter: &Arc<Meter>,
+        cap: Option<u64>,
+    ) -> Arc<ScanContext> {
         let stores = QueryStores::new(Arc::clone(&self.stores), Arc::clone(meter), context.id.clone());
         Arc::new(ScanContext::new(
             Arc::clone(meter),
@@ -373,34 +381,6 @@ impl Engine {
         self.shared
             .submit(context, &sql, Some(prepared.clone()), Some(parameters))
             .await
-    }
-
-    /// A table for another DataFusion session: its scans count on an account of their own below the process meter.
-    pub async fn detached_table(
-        &self,
-        context: QueryContext,
-        catalog: &str,
-        database: &str,
-        table: &str,
-    ) -> Result<Arc<dyn datafusion::catalog::TableProvider>, Fault> {
-        let row = self
-            .shared
-            .resolver
-            .table_row(
-                &context,
-                crate::authorizer::Action::Read,
-                catalog,
-                database,
-                table,
-            )
-            .await?;
-        let store = Arc::clone(self.shared.resolver.catalog(catalog)?);
-        let meter = self.shared.root_meter.child(&context.id);
-        let scan = self.shared.scan_context(&context, &meter, None);
-        let clock = self.shared.accounting.clock;
-        Ok(Arc::new(
-            GlueTable::try_new(catalog, row, store)?.detached(scan, clock),
-        ))
     }
 
     /// The door to names, for metadata commands.

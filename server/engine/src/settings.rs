@@ -7,6 +7,7 @@ use owlake_dialect::SessionValue;
 use owlake_fault::{Code, Fault};
 
 use crate::context::SessionSettings;
+use crate::reuse::MAX_AGE;
 
 /// One property of the allow-list.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,11 @@ pub const SETTINGS: &[SettingInfo] = &[
     SettingInfo {
         name: "query_timeout",
         description: "Longest life of a query, such as 30s or 5m; may only lower the server's",
+    },
+    SettingInfo {
+        name: "result_reuse_max_age",
+        description: "Age up to which the kept result of an equal query over the same files is given again, such as \
+                      60m; 0s for never",
     },
     SettingInfo {
         name: "source",
@@ -77,6 +83,13 @@ impl SessionSettings {
                 self.max_data_scanned_bytes = Some(parse_bytes(name, value)?)
             }
             "query_timeout" => self.query_timeout = Some(parse_duration(name, value)?),
+            "result_reuse_max_age" => {
+                let age = parse_duration(name, value)?;
+                if age > MAX_AGE {
+                    return Err(bad(name, format!("`{value}` is more than 7 days")));
+                }
+                self.result_reuse_max_age = Some(age);
+            }
             _ => return Err(unknown(name)),
         }
         Ok(())
@@ -93,6 +106,7 @@ impl SessionSettings {
             "tags" => self.tags = fresh.tags,
             "max_data_scanned_bytes" | "max_data_scanned" => self.max_data_scanned_bytes = None,
             "query_timeout" => self.query_timeout = None,
+            "result_reuse_max_age" => self.result_reuse_max_age = None,
             _ => return Err(unknown(name)),
         }
         Ok(())
@@ -115,13 +129,17 @@ impl SessionSettings {
                 .max_data_scanned_bytes
                 .map(|b| b.to_string())
                 .unwrap_or_default(),
-            "query_timeout" => self
-                .query_timeout
-                .map(|d| format!("{}s", d.as_secs_f64()))
-                .unwrap_or_default(),
+            "query_timeout" => seconds(self.query_timeout),
+            "result_reuse_max_age" => seconds(self.result_reuse_max_age),
             _ => return None,
         })
     }
+}
+
+fn seconds(duration: Option<Duration>) -> String {
+    duration
+        .map(|d| format!("{}s", d.as_secs_f64()))
+        .unwrap_or_default()
 }
 
 fn unknown(name: &str) -> Fault {
@@ -215,6 +233,7 @@ mod tests {
             ("database", "sales"),
             ("max_data_scanned_bytes", "1000000"),
             ("query_timeout", "30s"),
+            ("result_reuse_max_age", "3600s"),
             ("source", "bi"),
             ("tags", "a=1,b=2"),
             ("workgroup", "bi"),
@@ -243,6 +262,18 @@ mod tests {
             assert_eq!(
                 settings.set_text(name, "1").unwrap_err().code(),
                 Code::InvalidSessionProperty
+            );
+        }
+    }
+
+    #[test]
+    fn a_kept_result_may_be_a_week_old_at_most() {
+        let mut settings = SessionSettings::default();
+        settings.set_text("result_reuse_max_age", "7d").unwrap();
+        for value in ["8d", "x", "-1s"] {
+            assert!(
+                settings.set_text("result_reuse_max_age", value).is_err(),
+                "{value}"
             );
         }
     }

@@ -167,6 +167,8 @@ pub struct Receipt {
     pub workgroup: String,
     /// The cap that applied to it.
     pub max_data_scanned_bytes: Option<u64>,
+    /// The query whose kept result answered this one; nothing was scanned then.
+    pub reused_query_id: Option<String>,
     /// Highest memory reservation.
     pub peak_memory_bytes: u64,
     /// Bytes written to spill files.
@@ -209,6 +211,7 @@ impl Receipt {
             error_message: None,
             workgroup: String::new(),
             max_data_scanned_bytes: None,
+            reused_query_id: None,
             peak_memory_bytes: 0,
             spilled_bytes: 0,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),

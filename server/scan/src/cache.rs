@@ -28,7 +28,7 @@ pub struct Footer {
 
 /// Told about each look-up: cache name, and whether it was answered.
 pub trait CacheObserver: Send + Sync + fmt::Debug {
-    /// `cache` is `footer`, `index` or `listing`.
+    /// `cache` is `footer`, `index` or `listing`; `result` for the engine's kept results.
     fn on_lookup(&self, cache: &'static str, hit: bool);
 }
 
@@ -73,7 +73,8 @@ impl ScanCaches {
         self.listings.invalidate(&ListingKey::new(location)).await;
     }
 
-    pub(crate) fn looked_up(&self, cache: &'static str, hit: bool) {
+    /// Tells the observer of a look-up, also for caches that live elsewhere.
+    pub fn looked_up(&self, cache: &'static str, hit: bool) {
         if let Some(observer) = &self.observer {
             observer.on_lookup(cache, hit);
         }

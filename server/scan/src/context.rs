@@ -16,6 +16,7 @@ use crate::cache::ScanCaches;
 use crate::config::ScanConfig;
 use crate::error::ScanError;
 use crate::file_version::FileVersion;
+use crate::identity::ScanIdentity;
 use crate::listing::Listing;
 use crate::location::Location;
 use crate::range_set::RangeSet;
@@ -47,6 +48,8 @@ pub struct ScanContext {
     pub(crate) room_ahead: Room,
     /// Bytes that were allowed to move ahead of their reservation, see [`Self::may_read_ahead`].
     allowed_ahead: AtomicU64,
+    /// Set where scans shall say what they read, see [`ScanNode::identity`].
+    pub identify_files: AtomicBool,
     /// Listings of this attempt: all scans of a query see one version of a file.
     listings: Mutex<BTreeMap<Location, Arc<Listing>>>,
     report: Mutex<ScanReport>,
@@ -84,6 +87,7 @@ impl ScanContext {
             config,
             in_flight,
             fresh_listings: AtomicBool::new(false),
+            identify_files: AtomicBool::new(false),
             listings: Mutex::default(),
             report: Mutex::default(),
         }
@@ -261,6 +265,8 @@ pub struct ScanNode {
     metadata_bytes: AtomicU64,
     files: Mutex<HashMap<FileVersion, FileAccount>>,
     listings: Vec<Arc<Listing>>,
+    /// What was read, where it was asked for and the store can tell.
+    pub(crate) identity: Option<ScanIdentity>,
 }
 
 #[derive(Debug, Default)]
@@ -298,12 +304,19 @@ impl ScanNode {
             metadata_bytes: AtomicU64::new(0),
             files: Mutex::default(),
             listings,
+            identity: None,
         }
     }
 
     /// `database.table`.
     pub fn qualified_name(&self) -> String {
         format!("{}.{}", self.database, self.table)
+    }
+
+    /// Table version, partitions and file versions of this scan. `None` unless [`ScanContext::identify_files`] was
+    /// set, and where a file is known by its time alone.
+    pub fn identity(&self) -> Option<&ScanIdentity> {
+        self.identity.as_ref()
     }
 
     fn with_account<T>(&self, file: &FileVersion, f: impl FnOnce(&mut FileAccount) -> T) -> T {

@@ -62,6 +62,16 @@ impl FileVersion {
         &self.0.key
     }
 
+    /// Store, key and what tells this content from every other of that key; `None` where only its time does.
+    pub(crate) fn exact(&self) -> Option<(&StoreId, &str, &str)> {
+        match &self.0.identity {
+            Identity::ETag(content) | Identity::Version(content) => {
+                Some((&self.0.store, &self.0.key, content))
+            }
+            Identity::ModifiedAt(_) => None,
+        }
+    }
+
     /// Conditions that make a read fail rather than return bytes of another version.
     pub fn pin(&self, options: GetOptions) -> GetOptions {
         match &self.0.identity {

@@ -10,6 +10,7 @@ mod error;
 mod file_version;
 mod files;
 mod format;
+mod identity;
 mod listing;
 pub mod location;
 mod parquet_scan;
@@ -25,6 +26,7 @@ pub use context::{ScanContext, ScanNode};
 pub use error::ScanError;
 pub use file_version::{FileVersion, Identity};
 pub use format::{check_format, describes_itself};
+pub use identity::ScanIdentity;
 pub use parquet_scan::{
     InFile, SCAN_URL, file_of, footer_schema, is_timing_dependent, read_ahead, refuse_over_cap,
 };

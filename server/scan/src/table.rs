@@ -2,6 +2,7 @@
 //! files become a scan of their format.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -22,6 +23,7 @@ use crate::error::ScanError;
 use crate::files::{self, ChosenFile};
 use crate::format::scan::ListedRows;
 use crate::format::{RowFormat, TableFormat};
+use crate::identity::ScanIdentity;
 use crate::listing::Listing;
 use crate::location::StoreId;
 use crate::parquet_scan::plan::{OpenedFile, SCAN_URL, ScanShape, build};
@@ -345,7 +347,7 @@ impl TableProvider for GlueTable {
         let listed = list_all(&context, partitions).await?;
         let files_total: usize = listed.iter().map(|(_, listing)| listing.files.len()).sum();
         let chosen = self.choose(session, &context, &listed, &file_filters)?;
-        let node = Arc::new(ScanNode::new(
+        let mut node = ScanNode::new(
             self.catalog.clone(),
             self.table.database_name.clone(),
             self.table.name.clone(),
@@ -354,7 +356,11 @@ impl TableProvider for GlueTable {
             partitions_read,
             files_total as u64,
             listed.iter().map(|(_, listing)| Arc::clone(listing)).collect(),
-        ));
+        );
+        if context.identify_files.load(Ordering::Relaxed) {
+            node.identity = ScanIdentity::of(&self.catalog, &self.table, &listed);
+        }
+        let node = Arc::new(node);
         context.register(Arc::clone(&node));
         if chosen.is_empty() {
             return Ok(Arc::new(EmptyExec::new(self.projected_schema(projection)?)));

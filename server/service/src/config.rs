@@ -165,6 +165,10 @@ pub struct CacheSection {
     pub footer_memory: ByteSize,
     /// How long a listing is believed: a file added meanwhile is seen after that. 0 lists for every query.
     pub listing_ttl: HumanDuration,
+    /// Memory for results that are kept for sessions with `result_reuse_max_age`; 0 keeps none.
+    pub result_memory: ByteSize,
+    /// A larger result is not kept.
+    pub max_kept_result: ByteSize,
 }
 
 impl Default for CacheSection {
@@ -172,6 +176,8 @@ impl Default for CacheSection {
         Self {
             footer_memory: ByteSize::from_bytes(256 << 20),
             listing_ttl: HumanDuration::from_secs(30),
+            result_memory: ByteSize::from_bytes(64 << 20),
+            max_kept_result: ByteSize::from_bytes(8 << 20),
         }
     }
 }
@@ -220,6 +226,8 @@ pub struct WorkgroupConfig {
     pub name: String,
     /// Most bytes one query of the group may scan.
     pub bytes_scanned_cutoff_per_query: Option<ByteSize>,
+    /// Age up to which its queries are answered by kept results, where the session says nothing.
+    pub result_reuse_max_age: Option<HumanDuration>,
     /// Its queries that run at once.
     #[serde(deserialize_with = "file::optional_count")]
     pub max_running: Option<u32>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::flight_service_server::FlightServiceServer;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use futures::Stream;
@@ -102,6 +103,12 @@ impl LakeBuilder {
     /// Name of the price plan: `aws-s3` or `athena`.
     pub fn price_plan(mut self, name: impl Into<String>) -> Self {
         self.parts.price_plan = Some(name.into());
+        self
+    }
+
+    /// Another clock for queries than the wall's: what `now()` is, and how old a result or a projected `NOW` are.
+    pub fn clock(mut self, clock: fn() -> DateTime<Utc>) -> Self {
+        self.parts.clock = Some(clock);
         self
     }
 
@@ -355,12 +362,15 @@ pub(crate) fn configs(config: &crate::config::Config) -> (EngineConfig, ScanConf
         spill_bytes: limits.spill.bytes(),
         max_running: limits.max_running as usize,
         max_queued: limits.max_queued as usize,
+        result_memory_bytes: config.cache.result_memory.bytes(),
+        max_kept_result_bytes: config.cache.max_kept_result.bytes(),
         workgroups: config
             .workgroup
             .iter()
             .map(|w| owlake_engine::WorkgroupConfig {
                 name: w.name.clone(),
                 bytes_scanned_cutoff_per_query: w.bytes_scanned_cutoff_per_query.map(|s| s.bytes()),
+                result_reuse_max_age: w.result_reuse_max_age.map(|age| age.duration()),
             })
             .collect(),
         ..EngineConfig::default()

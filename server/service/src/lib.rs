@@ -21,7 +21,7 @@ mod wiring;
 pub use arrow;
 pub use flight::FlightFront;
 pub use lake::{Error, Lake, LakeBuilder, Query, QueryBuilder};
-pub use owlake_engine::EngineConfig;
+pub use owlake_engine::{EngineConfig, WorkgroupConfig};
 pub use owlake_fault::{Code, Fault, Kind};
 pub use owlake_metering::{Counters, QueryState, Receipt, StatementType, TableScan, Usd};
 pub use owlake_scan::{S3Access, ScanConfig, StoreModel};

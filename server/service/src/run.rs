@@ -187,6 +187,7 @@ async fn keep_gauges(lake: Lake, metrics: Arc<Metrics>) {
         for (cache, bytes) in lake.engine().caches().sizes().await {
             metrics.cache_bytes(cache, bytes);
         }
+        metrics.cache_bytes("result", lake.engine().kept_result_bytes().await);
         metrics.memory_reserved(lake.engine().memory_reserved_bytes());
         tokio::time::sleep(GAUGES_EVERY).await;
     }

@@ -33,6 +33,8 @@ pub(crate) struct Parts {
     pub price_plan: Option<String>,
     /// Observers of queries, caches and store requests.
     pub observers: Observers,
+    /// Another clock than the wall's.
+    pub clock: Option<fn() -> DateTime<Utc>>,
 }
 
 /// Who is told what happens.
@@ -91,7 +93,8 @@ pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fa
         })?,
     };
     let caches = Arc::new(ScanCaches::new(&parts.scan, parts.observers.caches));
-    let engine = EngineBuilder::new(runtimes, Arc::new(stores), Arc::new(ledger), now)
+    let clock = parts.clock.unwrap_or(now);
+    let engine = EngineBuilder::new(runtimes, Arc::new(stores), Arc::new(ledger), clock)
         .catalog(DEFAULT_CATALOG, Arc::clone(&catalog) as _)
         .config(parts.engine)
         .scan_config(parts.scan)

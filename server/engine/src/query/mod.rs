@@ -1,8 +1,10 @@
 //! The life of one query as phases: submitted (planned, priced by nobody yet), then running, then its receipt.
 
 mod explain;
+mod limits;
 mod plan;
 mod record;
+mod reused;
 mod run;
 
 pub use plan::{Prepared, StatementKind, Submitted};

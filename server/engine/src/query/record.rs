@@ -137,6 +137,18 @@ impl QueryAccount {
         }
     }
 
+    /// A kept result of `age` answers; nothing is read.
+    pub(crate) fn reused(&mut self, query_id: &str, age: chrono::TimeDelta) {
+        if let Some(record) = &mut self.record {
+            record.receipt.reused_query_id = Some(query_id.to_owned());
+            record.receipt.timing_dependent = false;
+        }
+        self.scan.notice(format!(
+            "the result of query {query_id} was reused, made {} s ago over the same files",
+            age.num_seconds()
+        ));
+    }
+
     pub(crate) fn spilled(&mut self, bytes: u64) {
         if let Some(record) = &mut self.record {
             record.receipt.spilled_bytes = bytes;
@@ -186,7 +198,7 @@ impl QueryAccount {
         receipt.billed_bytes = billing.billed_bytes(
             receipt.statement_type,
             receipt.state,
-            false,
+            receipt.reused_query_id.is_some(),
             receipt.counters.data_scanned_bytes,
         );
         receipt.athena_cost_usd = billing.cost(receipt.billed_bytes);

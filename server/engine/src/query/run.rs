@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -13,7 +12,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{Stream, StreamExt};
 use owlake_fault::{Code, Fault, Kind};
 use owlake_metering::Receipt;
-use owlake_scan::{ScanContext, is_timing_dependent, read_ahead, refuse_over_cap};
+use owlake_scan::{is_timing_dependent, read_ahead, refuse_over_cap};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -22,8 +21,10 @@ use crate::commands::CommandRunner;
 use crate::context::{QueryContext, SessionSettings};
 use crate::engine::Shared;
 use crate::error::fault_from;
+use crate::query::limits::{quiesce, spilled_bytes, within};
 use crate::query::plan::{StatementKind, Submitted, Work};
 use crate::query::{QueryAccount, QueryFailure};
+use crate::reuse::{Found, Reuse};
 use crate::runtime::{AbortOnDrop, caught};
 use crate::wire::{batch_bytes, to_wire};
 
@@ -35,7 +36,7 @@ const BATCHES_AHEAD: usize = 2;
 #[derive(Debug)]
 pub struct RunningQuery {
     pub(super) shared: Arc<Shared>,
-    context: Arc<QueryContext>,
+    pub(super) context: Arc<QueryContext>,
     pub(super) schema: SchemaRef,
     kind: StatementKind,
     deadline: Instant,
@@ -48,7 +49,7 @@ pub struct RunningQuery {
 /// What exists until the query has ended.
 #[derive(Debug)]
 pub(super) struct Open {
-    account: QueryAccount,
+    pub(super) account: QueryAccount,
     slot: Option<Slot>,
     pub(super) source: Option<Source>,
     pub(super) attempt: Option<Attempt>,
@@ -56,6 +57,7 @@ pub(super) struct Open {
     held: Option<RecordBatch>,
     pub(super) ready: VecDeque<RecordBatch>,
     replanned: bool,
+    pub(super) reuse: Option<Reuse>,
 }
 
 /// What a plan is made from, kept for a second attempt.
@@ -103,6 +105,7 @@ impl Submitted {
                 held: None,
                 ready: VecDeque::new(),
                 replanned: false,
+                reuse: None,
             }),
             receipt: None,
             failure: None,
@@ -156,11 +159,18 @@ impl RunningQuery {
             Ok(Some(batch)) => {
                 if let Some(open) = &mut self.open {
                     open.account.sent(batch.num_rows() as u64, batch_bytes(&batch));
+                    if let Some(reuse) = &mut open.reuse {
+                        reuse.leaves(&batch);
+                    }
                 }
                 Ok(Some(batch))
             }
             Ok(None) => {
+                let reuse = self.open.as_mut().and_then(|open| open.reuse.take());
                 self.receipt = self.end(None).await;
+                if let Some(reuse) = reuse {
+                    self.keep(reuse).await;
+                }
                 Ok(None)
             }
             Err(fault) => Err(self.fail(fault).await),
@@ -193,6 +203,9 @@ impl RunningQuery {
             Work::Plan { plan, state } => {
                 self.enter().await?;
                 let schema = Arc::clone(&self.schema);
+                let scan = Arc::clone(&self.open()?.account.scan);
+                self.open()?.reuse = self.shared.reuse(&self.context, &plan, &schema, &scan);
+                drop(scan);
                 self.open()?.source = Some(Source { plan, state, schema });
                 match self.attempt().await {
                     Err(fault) if self.may_replan(&fault) => self.replan().await,
@@ -233,6 +246,9 @@ impl RunningQuery {
     /// Makes the physical plan (lists, reads footers) and starts it.
     pub(super) async fn attempt(&mut self) -> Result<(), Fault> {
         let plan = self.physical_plan().await?;
+        if self.answered_by_kept()? {
+            return Ok(());
+        }
         let source = self.open()?.source.as_ref().ok_or_else(ended)?;
         let (schema, task) = (Arc::clone(&source.schema), source.state.task_ctx());
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
@@ -275,16 +291,30 @@ impl RunningQuery {
             source.plan.clone(),
             Arc::clone(&open.account.scan),
         );
+        let look_up = open.reuse.as_ref().map(Reuse::look_up);
         let work = async move {
-            let plan = state.create_physical_plan(&plan).await.map_err(fault_from)?;
-            refuse_over_cap(&plan, &scan)?;
-            read_ahead(&plan, &scan);
-            Ok(plan)
+            let optimized = state.optimize(&plan).map_err(fault_from)?;
+            let planner = state.query_planner();
+            let planned = planner.create_physical_plan(&optimized, state.as_ref()).await;
+            let plan = planned.map_err(fault_from)?;
+            let found = match look_up {
+                Some(look_up) => look_up.find(optimized, &scan).await,
+                None => Found::Nothing(None),
+            };
+            // A kept result reads nothing, neither past a cap nor ahead.
+            if matches!(found, Found::Nothing(_)) {
+                refuse_over_cap(&plan, &scan)?;
+                read_ahead(&plan, &scan);
+            }
+            Ok((plan, found))
         };
         let planned = self.guarded(self.shared.runtimes.plan(caught(work))).await;
         let open = self.open()?;
         open.account.add_planning(begun.elapsed());
-        let plan = planned?;
+        let (plan, found) = planned?;
+        if let Some(reuse) = &mut open.reuse {
+            reuse.found(found);
+        }
         open.account.timing_dependent(is_timing_dependent(&plan));
         Ok(plan)
     }
@@ -409,45 +439,6 @@ impl Drop for RunningQuery {
     }
 }
 
-/// `work`, cut short by the client's cancel or the deadline.
-async fn within<T>(
-    context: &QueryContext,
-    deadline: Instant,
-    work: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    tokio::select! {
-        result = work => result,
-        () = context.cancel.cancelled() => Err(Fault::new(Code::UserCanceled, "the query was cancelled")),
-        () = tokio::time::sleep_until(deadline) => Err(Fault::new(
-            Code::ExceededTimeLimit,
-            "the query ran longer than its time limit (query_timeout)",
-        )),
-    }
-}
-
-/// Longest wait for a query's last reads. Aborted tasks end at their next await, which a busy machine can delay by
-/// seconds; the bound only keeps a stuck one from holding up the receipt for ever.
-const QUIET_WITHIN: Duration = Duration::from_secs(10);
-
-/// Waits until nothing of the query reads any more, so that its counters are final.
-async fn quiesce(scan: &Arc<ScanContext>) {
-    let begun = Instant::now();
-    let mut pause = Duration::ZERO;
-    while Arc::strong_count(scan) > 1 {
-        if begun.elapsed() > QUIET_WITHIN {
-            tracing::warn!("reads of a query outlive it; its receipt may miss some of them");
-            return;
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).clamp(Duration::from_millis(1), Duration::from_millis(200));
-    }
-}
-
 pub(super) fn ended() -> Fault {
     Fault::new(Code::GenericInternalError, "the query has ended")
-}
-
-fn spilled_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
-    let own = plan.metrics().and_then(|m| m.spilled_bytes()).unwrap_or(0) as u64;
-    plan.children().into_iter().map(spilled_bytes).sum::<u64>() + own
 }

@@ -41,6 +41,7 @@ pub(super) fn batch(records: &[QueryRecord]) -> Result<RecordBatch, ArrowError> 
         .text("price_plan", |r| Some(&r.receipt.price_plan))
         .flag("timing_dependent", |r| r.receipt.timing_dependent)
         .count("max_data_scanned_bytes", |r| r.receipt.max_data_scanned_bytes)
+        .text("reused_query_id", |r| r.receipt.reused_query_id.as_deref())
         .count("peak_memory_bytes", |r| Some(r.receipt.peak_memory_bytes))
         .count("spilled_bytes", |r| Some(r.receipt.spilled_bytes))
         .text("trace_id", |r| r.trace_id.as_deref())

@@ -41,8 +41,6 @@ pub struct QueryRecord {
     pub estimate_max_bytes: Option<u64>,
     /// How good the estimate is, a word.
     pub estimate_confidence: Option<String>,
-    /// The query whose result was reused.
-    pub reused_query_id: Option<String>,
     /// W3C trace id of the caller.
     pub trace_id: Option<String>,
 }
@@ -65,7 +63,6 @@ impl QueryRecord {
             estimate_min_bytes: None,
             estimate_max_bytes: None,
             estimate_confidence: None,
-            reused_query_id: None,
             trace_id: None,
         }
     }

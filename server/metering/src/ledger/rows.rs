@@ -101,7 +101,7 @@ fn values(record: &QueryRecord) -> Result<Vec<(&'static str, Value)>, MeteringEr
         ),
         (
             "reused_query_id",
-            optional_text(record.reused_query_id.as_deref()),
+            optional_text(receipt.reused_query_id.as_deref()),
         ),
         ("peak_memory_bytes", count(receipt.peak_memory_bytes)),
         ("spilled_bytes", count(receipt.spilled_bytes)),
@@ -308,6 +308,7 @@ fn read(row: &Row<'_>) -> Result<QueryRecord, MeteringError> {
         error_message: get(row, "error_message")?,
         workgroup: get(row, "workgroup")?,
         max_data_scanned_bytes: read_optional_count(row, "max_data_scanned_bytes")?,
+        reused_query_id: get(row, "reused_query_id")?,
         peak_memory_bytes: read_count(row, "peak_memory_bytes")?,
         spilled_bytes: read_count(row, "spilled_bytes")?,
         server_version: get(row, "server_version")?,
@@ -327,7 +328,6 @@ fn read(row: &Row<'_>) -> Result<QueryRecord, MeteringError> {
         estimate_min_bytes: read_optional_count(row, "estimate_min_bytes")?,
         estimate_max_bytes: read_optional_count(row, "estimate_max_bytes")?,
         estimate_confidence: get(row, "estimate_confidence")?,
-        reused_query_id: get(row, "reused_query_id")?,
         trace_id: get(row, "trace_id")?,
     })
 }

@@ -54,6 +54,10 @@ fn every_commented_key_of_the_printed_defaults_works() {
         Some(ByteSize::from_bytes(10_000_000_000))
     );
     assert_eq!(config.workgroup[0].max_running, Some(4));
+    assert_eq!(
+        config.workgroup[0].result_reuse_max_age,
+        Some(HumanDuration::from_secs(3600))
+    );
     assert_eq!(config.limits.memory, Some(ByteSize::from_bytes(8_000_000_000)));
     assert!(config.tls.client_ca_file.is_some() && config.auth.token_file.is_some());
 }

@@ -76,6 +76,7 @@ pub(crate) fn to_proto(receipt: &Receipt) -> v1::QueryReceipt {
         peak_memory_bytes: receipt.peak_memory_bytes,
         spilled_bytes: receipt.spilled_bytes,
         server_version: receipt.server_version.clone(),
+        reused_query_id: receipt.reused_query_id.clone().unwrap_or_default(),
     }
 }
 

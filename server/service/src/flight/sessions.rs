@@ -20,9 +20,9 @@ const SESSION_IDLE: Duration = Duration::from_secs(3600);
 /// Cookie that names a session, for balancers that keep a client on one server by it.
 pub(crate) const SESSION_COOKIE: &str = "owlake-session";
 /// Headers that would bound what a query may cost or do, which this release cannot honour.
-const REFUSED_HEADERS: [&str; 3] = ["max_cost_usd", "dry_run", "result_reuse_max_age"];
+const REFUSED_HEADERS: [&str; 2] = ["max_cost_usd", "dry_run"];
 /// Headers that set a session property for one call.
-const SETTING_HEADERS: [&str; 8] = [
+const SETTING_HEADERS: [&str; 9] = [
     "catalog",
     "database",
     "schema",
@@ -31,6 +31,7 @@ const SETTING_HEADERS: [&str; 8] = [
     "source",
     "max_data_scanned_bytes",
     "query_timeout",
+    "result_reuse_max_age",
 ];
 
 /// All sessions of a server.

@@ -38,7 +38,7 @@ fn padded(values: std::ops::Range<i64>, bytes: usize) -> Bytes {
 }
 
 /// Both versions that the tests below write; equal sizes, everything else differs.
-fn versions() -> (Bytes, Bytes) {
+pub fn versions() -> (Bytes, Bytes) {
     let old = padded(0..1000, 12_000);
     let new = padded(2000..2990, 12_000);
     assert_eq!(old.len(), new.len());

@@ -25,6 +25,7 @@ pub struct Builder {
     pub store: Option<Arc<MemS3>>,
     pub data_dir: Option<std::path::PathBuf>,
     pub local_roots: Vec<String>,
+    pub clock: Option<fn() -> chrono::DateTime<chrono::Utc>>,
 }
 
 /// A served lake.
@@ -54,6 +55,9 @@ impl Builder {
             .engine_config(self.engine)
             .scan_config(self.scan)
             .s3_endpoint("s3://", store.endpoint(), store.access_key(), store.secret_key());
+        if let Some(clock) = self.clock {
+            builder = builder.clock(clock);
+        }
         for root in self.local_roots {
             builder = builder.allow_location(root);
         }

@@ -22,6 +22,7 @@ mod process;
 mod projection;
 mod random_queries;
 mod reconcile;
+mod reuse;
 mod row_formats;
 mod schedules;
 mod schema_evolution;

@@ -2,10 +2,12 @@
 //! the partition columns say.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use chrono::{DateTime, Utc};
 use owlake_mems3::{Operation, RequestRecord};
 
-use crate::harness::{Answer, BUCKET, TestServer, numbers, one};
+use crate::harness::{Answer, BUCKET, Builder, TestServer, integers, numbers, one};
 
 const EVENTS: &str = "CREATE EXTERNAL TABLE events (n bigint) \
     PARTITIONED BY (dt string, hour int, region string) STORED AS PARQUET LOCATION 's3://test-lake/events/' \
@@ -367,4 +369,45 @@ async fn registered_partitions_are_read_where_they_were_registered_null_included
         .query("ALTER TABLE reg DROP PARTITION (p = 'a', k = 1)")
         .await;
     assert_eq!(one(&server.query("SELECT sum(n) FROM reg").await), 6);
+}
+
+/// The server's clock of the test below, seconds.
+static CLOCK: AtomicI64 = AtomicI64::new(0);
+
+fn clock() -> DateTime<Utc> {
+    DateTime::from_timestamp(CLOCK.load(Ordering::Relaxed), 0).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_in_a_session_of_ones_own_has_the_now_of_each_scan() {
+    let day = |text: &str| {
+        let at = format!("{text}T12:00:00Z").parse::<DateTime<Utc>>().unwrap();
+        CLOCK.store(at.timestamp(), Ordering::Relaxed);
+    };
+    day("2024-01-02");
+    let server = Builder {
+        clock: Some(clock),
+        ..Builder::default()
+    }
+    .start()
+    .await;
+    server.put("days/dt=2024-01-01/a.parquet", &numbers(0..10));
+    server.put("days/dt=2024-01-03/a.parquet", &numbers(0..5));
+    server
+        .query(
+            "CREATE EXTERNAL TABLE days (n bigint) PARTITIONED BY (dt date) STORED AS PARQUET \
+             LOCATION 's3://test-lake/days/' TBLPROPERTIES ('projection.enabled' = 'true', \
+             'projection.dt.type' = 'date', 'projection.dt.format' = 'yyyy-MM-dd', \
+             'projection.dt.range' = '2024-01-01,NOW')",
+        )
+        .await;
+    let session = datafusion::prelude::SessionContext::new();
+    let table = server.lake.table("days").await.unwrap();
+    session.register_table("days", table).unwrap();
+    for (today, rows) in [("2024-01-02", 10), ("2024-01-03", 15)] {
+        day(today);
+        let counted = session.sql("SELECT count(*) FROM days").await.unwrap();
+        let batches = counted.collect().await.unwrap();
+        assert_eq!(integers(&batches[0]), [rows], "{today}");
+    }
 }

@@ -1,0 +1,35 @@
+//! A table of the lake for a DataFusion session that is not the engine's.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use owlake_fault::Fault;
+use owlake_scan::GlueTable;
+
+use crate::authorizer::Action;
+use crate::context::QueryContext;
+use crate::engine::Engine;
+
+impl Engine {
+    /// A table for another DataFusion session: its scans count on an account of their own below the process meter.
+    pub async fn detached_table(
+        &self,
+        context: QueryContext,
+        catalog: &str,
+        database: &str,
+        table: &str,
+    ) -> Result<Arc<dyn TableProvider>, Fault> {
+        let row = self
+            .shared
+            .resolver
+            .table_row(&context, Action::Read, catalog, database, table)
+            .await?;
+        let store = Arc::clone(self.shared.resolver.catalog(catalog)?);
+        let meter = self.shared.root_meter.child(&context.id);
+        let scan = self.shared.scan_context(&context, &meter, None);
+        let clock = self.shared.accounting.clock;
+        Ok(Arc::new(
+            GlueTable::try_new(catalog, row, store)?.detached(scan, clock),
+        ))
+    }
+}
