@@ -2,7 +2,7 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["proto/owlake/v1/receipt.proto"];
+    let files = ["proto/owlake/v1/caches.proto", "proto/owlake/v1/receipt.proto"];
     let descriptors = protox::compile(files, ["proto"])?;
     tonic_prost_build::configure()
         .build_client(true)

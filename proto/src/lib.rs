@@ -1,4 +1,4 @@
-//! Owlake's own protobuf messages: the query receipt. Flight SQL's messages come from `arrow-flight`.
+//! Owlake's own protobuf messages: the query receipt, bodies of actions. Flight SQL's messages come from `arrow-flight`.
 
 /// Package `owlake.v1`.
 #[allow(missing_docs, clippy::all, reason = "generated code")]

@@ -241,6 +241,11 @@ pub enum Command {
         /// Names to keep.
         pattern: Option<NamePattern>,
     },
+    /// `REFRESH TABLE t`
+    RefreshTable {
+        /// Which table.
+        table: TableName,
+    },
     /// `{DESCRIBE|DESC} [EXTENDED|FORMATTED] t [PARTITION (...)] [column]`
     DescribeTable(DescribeTable),
     /// `USE db`
@@ -280,6 +285,7 @@ impl Command {
             | Self::ShowTableProperties { .. }
             | Self::ShowSession { .. }
             | Self::ShowFunctions { .. }
+            | Self::RefreshTable { .. }
             | Self::DescribeTable(_)
             | Self::Use { .. }
             | Self::SetSession { .. }

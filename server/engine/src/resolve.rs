@@ -10,6 +10,7 @@ use owlake_catalog::{CatalogStore, Table};
 use owlake_fault::{Code, Fault};
 use owlake_metering::Ledger;
 use owlake_scan::GlueTable;
+use owlake_scan::cache::ScanCaches;
 
 use crate::authorizer::{Action, Authorizer, Resource};
 use crate::context::QueryContext;
@@ -26,6 +27,7 @@ pub struct Resolver {
     catalogs: BTreeMap<String, Arc<dyn CatalogStore>>,
     authorizer: Arc<dyn Authorizer>,
     ledger: Arc<Ledger>,
+    caches: Arc<ScanCaches>,
 }
 
 impl Resolver {
@@ -34,11 +36,13 @@ impl Resolver {
         catalogs: BTreeMap<String, Arc<dyn CatalogStore>>,
         authorizer: Arc<dyn Authorizer>,
         ledger: Arc<Ledger>,
+        caches: Arc<ScanCaches>,
     ) -> Self {
         Self {
             catalogs,
             authorizer,
             ledger,
+            caches,
         }
     }
 
@@ -114,7 +118,9 @@ impl Resolver {
     ) -> Result<Arc<dyn TableProvider>, Fault> {
         let store = self.catalog(catalog)?;
         match database {
-            SYSTEM_SCHEMA => return system_tables::system_table(&self.ledger, context, table).await,
+            SYSTEM_SCHEMA => {
+                return system_tables::system_table(&self.ledger, &self.caches, context, table).await;
+            }
             INFORMATION_SCHEMA => {
                 return system_tables::information_schema(self, context, catalog, table).await;
             }

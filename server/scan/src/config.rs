@@ -1,5 +1,6 @@
 //! Limits and sizes of the scan room; merged from file, environment and flags by the service.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,16 @@ pub struct ScanConfig {
     pub listing_ttl: Duration,
     /// Memory for listings, bytes.
     pub listing_memory_bytes: u64,
+    /// Directory for footers, so that a restart finds them; none by default.
+    pub footer_disk_dir: Option<PathBuf>,
+    /// Most bytes in it.
+    pub footer_disk_bytes: u64,
+    /// Directory for data blocks; none by default.
+    pub block_disk_dir: Option<PathBuf>,
+    /// Most bytes in it.
+    pub block_disk_bytes: u64,
+    /// Memory for data blocks of remote files, bytes; 0 caches none.
+    pub block_memory_bytes: u64,
     /// Partitions one scan may read (Athena: 1,000,000).
     pub max_partitions: u64,
     /// Files one scan may open.
@@ -137,6 +148,12 @@ impl Default for ScanConfig {
             footer_memory_bytes: 256 << 20,
             listing_ttl: Duration::from_secs(30),
             listing_memory_bytes: 64 << 20,
+            footer_disk_dir: None,
+            footer_disk_bytes: 1_000_000_000,
+            block_disk_dir: None,
+            block_disk_bytes: 20_000_000_000,
+            // What the footers get: the hot columns of a few dashboards, an eighth of the default memory of queries.
+            block_memory_bytes: 256 << 20,
             max_partitions: 1_000_000,
             max_files: 200_000,
             list_parallelism: 64,

@@ -2,22 +2,21 @@
 //!
 //! Travels as a `SessionConfig` extension, since DataFusion spawns tasks that inherit nothing else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use datafusion::catalog::Session;
-use futures::{StreamExt, TryStreamExt};
 use owlake_metering::{Budget, BudgetExceeded, Counter, Meter, Reservation, TableScan};
 
 use crate::ahead::Room;
-use crate::cache::ScanCaches;
+use crate::cache::{QueryBlocks, ScanCaches};
 use crate::config::ScanConfig;
 use crate::error::ScanError;
 use crate::file_version::FileVersion;
 use crate::identity::ScanIdentity;
-use crate::listing::Listing;
+use crate::listing::{self, Listing};
 use crate::location::Location;
 use crate::range_set::RangeSet;
 use crate::range_source::InFlight;
@@ -38,6 +37,8 @@ pub struct ScanContext {
     pub stores: Arc<QueryStores>,
     /// Process-wide caches.
     pub caches: Arc<ScanCaches>,
+    /// Data blocks, as far as they are cached.
+    pub(crate) blocks: Option<QueryBlocks>,
     /// Limits.
     pub config: Arc<ScanConfig>,
     /// Bound on object bytes in flight, process-wide.
@@ -81,6 +82,7 @@ impl ScanContext {
             workgroup,
             now,
             stores,
+            blocks: caches.blocks_for_query(),
             caches,
             room_ahead: in_flight.room_for_query(config.ahead_bytes),
             allowed_ahead: AtomicU64::new(0),
@@ -230,7 +232,7 @@ impl ScanContext {
     }
 
     /// Proves that every file this query answered about without reading from it is still the listed
-    /// version, by listing anew; files read under If-Match need no proof.
+    /// version, by listing anew or by asking for it; files read under If-Match need no proof.
     ///
     /// Costs nothing where listings were fresh. Cancel safe.
     pub async fn validate(&self) -> Result<(), ScanError> {
@@ -267,6 +269,8 @@ pub struct ScanNode {
     listings: Vec<Arc<Listing>>,
     /// What was read, where it was asked for and the store can tell.
     pub(crate) identity: Option<ScanIdentity>,
+    /// Files that cached data may only be taken from after they were asked for.
+    proved_at_read: HashSet<FileVersion>,
 }
 
 #[derive(Debug, Default)]
@@ -276,6 +280,7 @@ struct FileAccount {
     data: RangeSet,
     row_groups: RangeSet,
     pinned_read: bool,
+    asked_for: bool,
 }
 
 impl ScanNode {
@@ -303,6 +308,7 @@ impl ScanNode {
             data_scanned_bytes: AtomicU64::new(0),
             metadata_bytes: AtomicU64::new(0),
             files: Mutex::default(),
+            proved_at_read: listing::proved_at_read(&listings),
             listings,
             identity: None,
         }
@@ -353,33 +359,36 @@ impl ScanNode {
     }
 
     /// Reserves the bytes of `ranges` that this scan has not counted yet; refused before any is read.
+    ///
+    /// How many they were, range by range.
     pub(crate) async fn reserve_data(
         &self,
         context: &ScanContext,
         file: &FileVersion,
         ranges: &[std::ops::Range<u64>],
         row_groups: &[u64],
-    ) -> Result<(), ScanError> {
-        let fresh: u64 = self.with_account(file, |a| {
+    ) -> Result<Vec<u64>, ScanError> {
+        let fresh: Vec<u64> = self.with_account(file, |a| {
             for index in row_groups {
                 if a.row_groups.insert(*index..*index + 1) == 1 {
                     self.row_groups_read.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            ranges.iter().map(|r| a.data.insert(r.clone())).sum()
+            ranges.iter().map(|r| a.data.insert(r.clone())).collect()
         });
-        if fresh == 0 {
-            return Ok(());
+        let sum: u64 = fresh.iter().sum();
+        if sum == 0 {
+            return Ok(fresh);
         }
         let reservation: Reservation = context
             .budget
-            .reserve(fresh)
+            .reserve(sum)
             .await
             .map_err(|e| self.cap_exceeded(context, &e, true))?;
-        reservation.settle(fresh);
-        self.data_scanned_bytes.fetch_add(fresh, Ordering::Relaxed);
-        context.meter.add(Counter::DataScannedBytes, fresh);
-        Ok(())
+        reservation.settle(sum);
+        self.data_scanned_bytes.fetch_add(sum, Ordering::Relaxed);
+        context.meter.add(Counter::DataScannedBytes, sum);
+        Ok(fresh)
     }
 
     /// The cap error with this table's name and partition columns.
@@ -395,35 +404,27 @@ impl ScanNode {
         }
     }
 
+    /// Whether whoever takes cached data of `file` has to ask for it first: true once, and not after a read.
+    pub(crate) fn must_ask_for(&self, file: &FileVersion) -> bool {
+        self.proved_at_read.contains(file)
+            && self.with_account(file, |a| {
+                !a.pinned_read && !std::mem::replace(&mut a.asked_for, true)
+            })
+    }
+
     /// A read of `file` under If-Match succeeded: its listed version is current.
     pub(crate) fn proved_current(&self, file: &FileVersion) {
         self.with_account(file, |a| a.pinned_read = true);
     }
 
     async fn validate(&self, context: &ScanContext) -> Result<(), ScanError> {
-        let unproved: Vec<Arc<Listing>> = {
+        let proved: HashSet<FileVersion> = {
             let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-            let proved = |version| files.get(version).is_some_and(|account| account.pinned_read);
-            // An empty prefix has nothing that could be stale but new files, which the TTL covers.
-            self.listings
-                .iter()
-                .filter(|l| l.from_cache && l.files.iter().any(|f| !proved(&f.version)))
-                .cloned()
-                .collect()
+            let proved = files.iter().filter(|(_, account)| account.pinned_read);
+            proved.map(|(version, _)| version.clone()).collect()
         };
-        futures::stream::iter(unproved)
-            .map(|listing| async move {
-                match listing.is_current(context).await? {
-                    true => Ok(()),
-                    false => Err(ScanError::FileChanged {
-                        table: self.qualified_name(),
-                        file: listing.location.prefix.to_string(),
-                    }),
-                }
-            })
-            .buffer_unordered(context.config.list_parallelism)
-            .try_collect()
-            .await
+        let table = self.qualified_name();
+        listing::prove(context, &table, &self.listings, |v| proved.contains(v)).await
     }
 
     fn table_scan(&self) -> TableScan {

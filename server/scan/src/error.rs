@@ -25,6 +25,14 @@ pub enum ScanError {
         /// The text.
         location: String,
     },
+    /// A directory that caches cannot be kept in.
+    #[error("cache directory `{path}` {reason}")]
+    CacheDirectory {
+        /// The directory.
+        path: String,
+        /// Why not, and what would help.
+        reason: String,
+    },
     /// The table has no LOCATION.
     #[error("table `{0}` has no location")]
     NoLocation(String),
@@ -162,7 +170,7 @@ impl From<ScanError> for Fault {
         let text = error.to_string();
         match error {
             E::Catalog(e) => e.into(),
-            E::BadLocation { .. } => Self::new(Code::InvalidArguments, text),
+            E::BadLocation { .. } | E::CacheDirectory { .. } => Self::new(Code::InvalidArguments, text),
             E::LocationNotAllowed { .. } => Self::new(Code::LocationNotAllowed, text)
                 .with_hint("Start the server with --allow-location for it, or add it to the configuration."),
             E::NoLocation(_) => Self::new(Code::HiveInvalidMetadata, text),

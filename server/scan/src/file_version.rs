@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use object_store::{GetOptions, ObjectMeta};
 
-use crate::location::StoreId;
+use crate::location::{Location, StoreId};
 
 /// How the store tells one content of a key from the next, strongest first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,6 +45,45 @@ impl FileVersion {
             size_bytes: meta.size,
             identity,
         }))
+    }
+
+    /// Whether a tag tells one content of this key from the next: only then are its data bytes cached.
+    ///
+    /// Size and time may stay the same over a change; and what is local the operating system caches.
+    pub(crate) fn is_strong(&self) -> bool {
+        !matches!(self.0.store, StoreId::File) && matches!(self.0.identity, Identity::ETag(_))
+    }
+
+    /// Whether the file lies below `location`.
+    pub(crate) fn is_under(&self, location: &Location) -> bool {
+        let prefix = location.prefix.as_ref();
+        self.0.store == location.store
+            && (prefix.is_empty()
+                || self.0.key == prefix
+                || self
+                    .0
+                    .key
+                    .strip_prefix(prefix)
+                    .is_some_and(|rest| rest.starts_with('/')))
+    }
+
+    /// The version and `range` of it as bytes, for keys outside of this process: equal for equal ones alone.
+    pub(crate) fn to_key(&self, range: std::ops::Range<u64>) -> Vec<u8> {
+        let Inner {
+            store,
+            key,
+            size_bytes,
+            identity,
+        } = self.0.as_ref();
+        let mut out = Vec::new();
+        for part in [store.to_string(), key.clone(), format!("{identity:?}")] {
+            out.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            out.extend_from_slice(part.as_bytes());
+        }
+        for number in [*size_bytes, range.start, range.end] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out
     }
 
     /// Length of the file in bytes.

@@ -109,6 +109,7 @@ mod tests {
         let listing = Listing {
             location: location.clone(),
             files: Arc::new(vec![ListedFile { meta, version }]),
+            archived: 0,
             from_cache: false,
         };
         let partition = SelectedPartition {

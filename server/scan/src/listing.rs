@@ -1,5 +1,9 @@
 //! Which data files lie under a partition's prefix: listed once per prefix, cached for a stated time.
 
+mod proof;
+mod sweep;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -7,6 +11,9 @@ use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use owlake_metering::ARCHIVED_ETAG;
 
+pub(crate) use proof::{ask_for, prove, proved_at_read};
+
+use crate::cache::Epoch;
 use crate::context::ScanContext;
 use crate::error::ScanError;
 use crate::file_version::FileVersion;
@@ -40,15 +47,34 @@ pub(crate) struct ListedFile {
 pub(crate) struct ListedPrefix {
     files: Arc<Vec<ListedFile>>,
     archived: u64,
+    epoch: Epoch,
 }
 
 impl ListedPrefix {
+    /// `files` in key order, from a listing that started at `epoch`.
+    fn new(mut files: Vec<ListedFile>, epoch: Epoch) -> Self {
+        let all = files.len();
+        files.retain(|f| f.meta.e_tag.as_deref() != Some(ARCHIVED_ETAG));
+        Self {
+            archived: (all - files.len()) as u64,
+            files: Arc::new(files),
+            epoch,
+        }
+    }
+
     pub(crate) fn weight(&self) -> usize {
         self.files
             .iter()
             .map(|f| 2 * f.meta.location.as_ref().len() + 256)
             .sum::<usize>()
             + 64
+    }
+
+    /// Whether `file` is there in the same version.
+    fn has(&self, file: &ListedFile) -> bool {
+        self.files
+            .binary_search_by(|n| n.meta.location.cmp(&file.meta.location))
+            .is_ok_and(|i| self.files[i].version == file.version)
     }
 }
 
@@ -66,6 +92,15 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    fn fresh(location: &Location, listed: &ListedPrefix) -> Self {
+        Self {
+            location: location.clone(),
+            files: Arc::clone(&listed.files),
+            archived: listed.archived,
+            from_cache: false,
+        }
+    }
+
     /// The key of a file of which the two listings saw different versions.
     pub(crate) fn differs_from(&self, other: &Self) -> Option<String> {
         let (few, many) = if self.files.len() < other.files.len() {
@@ -80,28 +115,12 @@ impl Listing {
             })
             .map(|f| f.version.key().to_owned())
     }
-
-    /// Lists the prefix anew and compares every file of this listing with what is there now.
-    pub(crate) async fn is_current(&self, context: &ScanContext) -> Result<bool, ScanError> {
-        let now = list_now(context, &self.location).await?;
-        let same = self.files.iter().all(|f| {
-            now.files
-                .binary_search_by(|n| n.meta.location.cmp(&f.meta.location))
-                .is_ok_and(|i| now.files[i].version == f.version)
-        });
-        context
-            .caches
-            .listings
-            .insert(ListingKey(self.location.clone()), Arc::new(now))
-            .await;
-        Ok(same)
-    }
 }
 
 /// The data files under `location`, as every scan of the query sees them; from the cache where it may be believed.
 ///
 /// Hidden names (`_x`, `.x`, anywhere below the prefix) and empty objects are no data files (athena-spec 2.1);
-/// objects in archive classes are left out and counted.
+/// objects in archive classes are left out and counted. A prefix without any is remembered as well as one with many.
 pub(crate) async fn list(context: &ScanContext, location: &Location) -> Result<Arc<Listing>, ScanError> {
     if let Some(known) = context.known_listing(location) {
         return Ok(known);
@@ -110,45 +129,81 @@ pub(crate) async fn list(context: &ScanContext, location: &Location) -> Result<A
     context.keep_listing(Arc::new(listing))
 }
 
-async fn look_up(context: &ScanContext, location: &Location) -> Result<Listing, ScanError> {
-    // A local listing costs less than a wrong answer.
-    let cacheable = !matches!(location.store, StoreId::File) && !context.config.listing_ttl.is_zero();
-    if !cacheable {
-        let listed = list_now(context, location).await?;
-        return Ok(Listing {
-            location: location.clone(),
-            files: listed.files,
-            archived: listed.archived,
-            from_cache: false,
-        });
+/// Lists together those of `locations` that nobody knows, where that saves requests; [`list`] answers for them then.
+pub(crate) async fn list_ahead(
+    context: &ScanContext,
+    locations: impl Iterator<Item = &Location>,
+) -> Result<(), ScanError> {
+    let mut unknown = Vec::new();
+    let mut seen = HashSet::new();
+    for location in locations {
+        let known = !seen.insert(location) || context.known_listing(location).is_some();
+        if !known && !is_believed(context, location).await {
+            unknown.push(location.clone());
+        }
+    }
+    for (location, listed) in sweep::sweep(context, &unknown).await? {
+        context.caches.listings.tally.looked_up(false);
+        context.keep_listing(Arc::new(Listing::fresh(&location, &listed)))?;
+        remember(context, location, Arc::new(listed)).await;
+    }
+    Ok(())
+}
+
+/// A local listing costs less than a wrong answer.
+fn is_cacheable(context: &ScanContext, location: &Location) -> bool {
+    !matches!(location.store, StoreId::File) && !context.config.listing_ttl.is_zero()
+}
+
+/// Whether the cache answers for `location`.
+async fn is_believed(context: &ScanContext, location: &Location) -> bool {
+    if !is_cacheable(context, location) || context.fresh_listings.load(Ordering::Relaxed) {
+        return false;
     }
     let key = ListingKey(location.clone());
-    if context.fresh_listings.load(Ordering::Relaxed) {
-        let listed = Arc::new(list_now(context, location).await?);
-        context.caches.listings.insert(key, Arc::clone(&listed)).await;
-        return Ok(Listing {
-            location: location.clone(),
-            files: Arc::clone(&listed.files),
-            archived: listed.archived,
-            from_cache: false,
-        });
+    let listed = context.caches.listings.cache.get(&key).await;
+    listed.is_some_and(|l| !context.caches.invalidations.outdated(location, l.epoch))
+}
+
+async fn remember(context: &ScanContext, location: Location, listed: Arc<ListedPrefix>) {
+    if is_cacheable(context, &location) {
+        context
+            .caches
+            .listings
+            .cache
+            .insert(ListingKey(location), listed)
+            .await;
     }
+}
+
+async fn look_up(context: &ScanContext, location: &Location) -> Result<Listing, ScanError> {
+    if !is_cacheable(context, location) || context.fresh_listings.load(Ordering::Relaxed) {
+        let listed = Arc::new(list_now(context, location).await?);
+        remember(context, location.clone(), Arc::clone(&listed)).await;
+        return Ok(Listing::fresh(location, &listed));
+    }
+    let listings = &context.caches.listings;
+    let key = ListingKey(location.clone());
     let mut loaded = false;
-    let listed = context
-        .caches
-        .listings
-        .try_get_with(key, async {
-            loaded = true;
-            list_now(context, location).await.map(Arc::new)
-        })
+    let load = async {
+        loaded = true;
+        list_now(context, location).await.map(Arc::new)
+    };
+    let mut listed = listings
+        .cache
+        .try_get_with_by_ref(&key, load)
         .await
         .map_err(|e| unshare(&e, location))?;
-    context.caches.looked_up("listing", !loaded);
+    // Also one that this query waited for: it may have started before the change was told.
+    if context.caches.invalidations.outdated(location, listed.epoch) {
+        loaded = true;
+        listed = Arc::new(list_now(context, location).await?);
+        listings.cache.insert(key, Arc::clone(&listed)).await;
+    }
+    listings.tally.looked_up(!loaded);
     Ok(Listing {
-        location: location.clone(),
-        files: Arc::clone(&listed.files),
-        archived: listed.archived,
         from_cache: !loaded,
+        ..Listing::fresh(location, &listed)
     })
 }
 
@@ -226,6 +281,7 @@ impl std::error::Error for SharedError {
 }
 
 async fn list_now(context: &ScanContext, location: &Location) -> Result<ListedPrefix, ScanError> {
+    let epoch = context.caches.invalidations.now();
     let store = context.stores.open(location)?;
     let base = &location.prefix;
     let mut files: Vec<ListedFile> = store
@@ -242,14 +298,8 @@ async fn list_now(context: &ScanContext, location: &Location) -> Result<ListedPr
             location: location.to_string(),
             source,
         })?;
-    let all = files.len();
-    files.retain(|f| f.meta.e_tag.as_deref() != Some(ARCHIVED_ETAG));
-    let archived = (all - files.len()) as u64;
     files.sort_unstable_by(|a, b| a.meta.location.cmp(&b.meta.location));
-    Ok(ListedPrefix {
-        files: Arc::new(files),
-        archived,
-    })
+    Ok(ListedPrefix::new(files, epoch))
 }
 
 fn is_data_file(base: &object_store::path::Path, meta: &ObjectMeta) -> bool {

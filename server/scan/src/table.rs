@@ -401,6 +401,7 @@ async fn list_all(
     context: &Arc<ScanContext>,
     partitions: Vec<SelectedPartition>,
 ) -> Result<Vec<(SelectedPartition, Arc<Listing>)>> {
+    crate::listing::list_ahead(context, partitions.iter().map(|p| &p.location)).await?;
     // Two partitions may share a location; its files then belong to both, listed once.
     futures::stream::iter(partitions)
         .map(|partition| {

@@ -169,6 +169,16 @@ pub struct CacheSection {
     pub result_memory: ByteSize,
     /// A larger result is not kept.
     pub max_kept_result: ByteSize,
+    /// Memory for data of remote files; 0 caches none.
+    pub block_memory: ByteSize,
+    /// Directory for data of remote files; `None` for memory alone.
+    pub block_disk_dir: Option<PathBuf>,
+    /// Disk space of it.
+    pub block_disk: ByteSize,
+    /// Directory for footers, so that a restart finds them; `None` for memory alone.
+    pub footer_disk_dir: Option<PathBuf>,
+    /// Disk space of it.
+    pub footer_disk: ByteSize,
 }
 
 impl Default for CacheSection {
@@ -178,6 +188,11 @@ impl Default for CacheSection {
             listing_ttl: HumanDuration::from_secs(30),
             result_memory: ByteSize::from_bytes(64 << 20),
             max_kept_result: ByteSize::from_bytes(8 << 20),
+            block_memory: ByteSize::from_bytes(256 << 20),
+            block_disk_dir: None,
+            block_disk: ByteSize::from_bytes(20_000_000_000),
+            footer_disk_dir: None,
+            footer_disk: ByteSize::from_bytes(1_000_000_000),
         }
     }
 }

@@ -202,6 +202,16 @@ impl Lake {
             .await?)
     }
 
+    /// Says that something at or below `location` changed, or that `location` is an object that did: cached listings
+    /// that may name it are not used any more.
+    ///
+    /// # Errors
+    /// Text that is no location, or one outside the allowed locations.
+    pub fn invalidate_location(&self, location: &str) -> Result<(), Error> {
+        let context = self.context(&self.settings);
+        Ok(self.engine().invalidate_location(&context, location)?)
+    }
+
     /// The Flight SQL service of this lake, to be mounted in your own tonic server.
     ///
     /// # Errors
@@ -382,6 +392,11 @@ pub(crate) fn configs(config: &crate::config::Config) -> (EngineConfig, ScanConf
     let scan = ScanConfig {
         footer_memory_bytes: config.cache.footer_memory.bytes(),
         listing_ttl: config.cache.listing_ttl.duration(),
+        block_memory_bytes: config.cache.block_memory.bytes(),
+        block_disk_dir: config.cache.block_disk_dir.clone(),
+        block_disk_bytes: config.cache.block_disk.bytes(),
+        footer_disk_dir: config.cache.footer_disk_dir.clone(),
+        footer_disk_bytes: config.cache.footer_disk.bytes(),
         ..ScanConfig::default()
     };
     (engine, scan)

@@ -184,8 +184,8 @@ async fn termination() {
 
 async fn keep_gauges(lake: Lake, metrics: Arc<Metrics>) {
     loop {
-        for (cache, bytes) in lake.engine().caches().sizes().await {
-            metrics.cache_bytes(cache, bytes);
+        for cache in lake.engine().caches().status().await {
+            metrics.cache_bytes(cache.name, cache.bytes);
         }
         metrics.cache_bytes("result", lake.engine().kept_result_bytes().await);
         metrics.memory_reserved(lake.engine().memory_reserved_bytes());

@@ -92,7 +92,7 @@ pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fa
             )
         })?,
     };
-    let caches = Arc::new(ScanCaches::new(&parts.scan, parts.observers.caches));
+    let caches = Arc::new(ScanCaches::open(&parts.scan, parts.observers.caches)?);
     let clock = parts.clock.unwrap_or(now);
     let engine = EngineBuilder::new(runtimes, Arc::new(stores), Arc::new(ledger), clock)
         .catalog(DEFAULT_CATALOG, Arc::clone(&catalog) as _)

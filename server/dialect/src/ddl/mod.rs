@@ -22,8 +22,8 @@ pub(crate) use explain::explain_head;
 pub(crate) use lexer::first_word;
 
 /// Statements that start with one of these words are this parser's.
-const WORDS: [&str; 9] = [
-    "CREATE", "DROP", "ALTER", "SHOW", "DESCRIBE", "DESC", "USE", "SET", "RESET",
+const WORDS: [&str; 10] = [
+    "CREATE", "DROP", "ALTER", "SHOW", "DESCRIBE", "DESC", "USE", "SET", "RESET", "REFRESH",
 ];
 
 /// Reads the statement in `text`, whose first word is `word`; `None` when it is not a statement of this parser.
@@ -51,6 +51,7 @@ fn command(word: &str, cursor: &mut Cursor) -> Result<Command, DialectError> {
         "DESCRIBE" | "DESC" => show::describe(cursor),
         "USE" => session::use_database(cursor),
         "SET" => session::set(cursor),
+        "REFRESH" => session::refresh(cursor),
         _ => session::reset(cursor),
     }
 }

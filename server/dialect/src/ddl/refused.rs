@@ -21,7 +21,7 @@ const REFUSED: &[(&[&str], &str, Option<&str>)] = &[
     (&["OPTIMIZE"], "OPTIMIZE", None),
     (&["VACUUM"], "VACUUM", None),
     (&["ANALYZE"], "ANALYZE", None),
-    (&["REFRESH"], "REFRESH", None),
+    (&["REFRESH", "MATERIALIZED"], "REFRESH MATERIALIZED VIEW", None),
     (
         &["MSCK", "REPAIR"],
         "MSCK REPAIR TABLE",

@@ -1,4 +1,4 @@
-//! USE, SET and RESET. Which names exist and what they may be is the engine's.
+//! USE, SET, RESET and REFRESH TABLE. Which names exist and what they may be is the engine's.
 
 use super::cursor::Cursor;
 use super::lexer::Kind;
@@ -27,6 +27,14 @@ pub(super) fn reset(cursor: &mut Cursor) -> Result<Command, DialectError> {
     cursor.expect(&["RESET"])?;
     skip_session(cursor);
     Ok(Command::ResetSession { name: name(cursor)? })
+}
+
+pub(super) fn refresh(cursor: &mut Cursor) -> Result<Command, DialectError> {
+    cursor.expect(&["REFRESH"])?;
+    cursor.expect(&["TABLE"])?;
+    Ok(Command::RefreshTable {
+        table: cursor.table_name()?,
+    })
 }
 
 /// `SESSION` is the optional word unless it is the name itself (`SET session = 1`).

@@ -2,6 +2,7 @@
 
 mod database;
 mod partition;
+mod refresh;
 mod show;
 mod table;
 
@@ -93,6 +94,7 @@ impl CommandRunner {
             }
             Command::ShowSession { pattern } => self.show_session(pattern.as_ref()),
             Command::ShowFunctions { pattern } => show::show_functions(pattern.as_ref()),
+            Command::RefreshTable { table } => self.refresh_table(&table).await,
             Command::DescribeTable(describe) => self.describe(&describe).await,
             Command::Use { database } => self.use_database(&database).await,
             Command::SetSession { name, value } => {

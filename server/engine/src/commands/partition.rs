@@ -19,6 +19,7 @@ impl CommandRunner {
         let full = self.full_name(name);
         let table = self.row(&full, Action::Change).await?;
         let mut partitions = Vec::with_capacity(specs.len());
+        let mut places = Vec::with_capacity(specs.len());
         for spec in specs {
             let values = values_in_key_order(&table, &spec)?;
             partition_values(&table.partition_keys, &values)?;
@@ -27,7 +28,9 @@ impl CommandRunner {
                 Some(location) => location,
                 None => owlake_catalog::projection::hive_location(base, &table.partition_keys, &values),
             };
-            self.roots.check(&Location::parse(&location)?)?;
+            let place = Location::parse(&location)?;
+            self.roots.check(&place)?;
+            places.push(place);
             let mut storage_descriptor = table.storage_descriptor.clone();
             storage_descriptor.location = Some(location);
             partitions.push(Partition {
@@ -40,6 +43,10 @@ impl CommandRunner {
         store
             .add_partitions(&full.database, &full.table, partitions, if_not_exists)
             .await?;
+        // Somebody may have looked before the files came.
+        for place in &places {
+            self.scan.caches.invalidate_listings(place);
+        }
         Ok(CommandOutcome::nothing())
     }
 

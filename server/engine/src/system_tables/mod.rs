@@ -2,6 +2,7 @@
 //!
 //! One file per table family; a new table is a file, a line in `SYSTEM_TABLES` and an arm in `system_table`.
 
+mod caches;
 mod columns;
 mod information_schema;
 mod queries;
@@ -13,6 +14,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};
 use owlake_fault::{Code, Fault};
 use owlake_metering::{Ledger, LedgerFilter};
+use owlake_scan::cache::ScanCaches;
 
 use crate::context::QueryContext;
 use crate::resolve::{INFORMATION_SCHEMA, Resolver, SYSTEM_SCHEMA};
@@ -20,7 +22,7 @@ use crate::resolve::{INFORMATION_SCHEMA, Resolver, SYSTEM_SCHEMA};
 pub(crate) use information_schema::{visible_databases, visible_tables};
 
 /// Tables of schema `system`.
-pub const SYSTEM_TABLES: &[&str] = &["queries", "settings"];
+pub const SYSTEM_TABLES: &[&str] = &["caches", "queries", "settings"];
 /// Tables of schema `information_schema`.
 pub const INFORMATION_TABLES: &[&str] = &["columns", "schemata", "tables"];
 
@@ -44,10 +46,12 @@ fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
 /// A table of schema `system`.
 pub(crate) async fn system_table(
     ledger: &Ledger,
+    caches: &ScanCaches,
     context: &QueryContext,
     table: &str,
 ) -> Result<Arc<dyn TableProvider>, Fault> {
     match table {
+        "caches" => mem_table(caches::batch(&caches.status().await).map_err(internal)?),
         "queries" => {
             let records = ledger.queries(LedgerFilter::default()).await.map_err(internal)?;
             mem_table(queries::batch(&records).map_err(internal)?)

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::RowFormat;
 use super::codec::Codec;
+use crate::cache::read_data;
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::range_source::RangeSource;
@@ -49,13 +50,10 @@ impl RowFile {
         context: &ScanContext,
         range: std::ops::Range<u64>,
     ) -> Result<Bytes, ScanError> {
-        let version = self.source.version();
-        self.node
-            .reserve_data(context, version, std::slice::from_ref(&range), &[])
-            .await?;
-        let bytes = self.source.get(range).await?;
-        self.node.proved_current(version);
-        Ok(bytes)
+        let (version, range) = (self.source.version(), [range]);
+        let fresh = self.node.reserve_data(context, version, &range, &[]).await?;
+        let bytes = read_data(context, &self.node, &self.source, &range, &fresh).await?;
+        Ok(bytes.into_iter().next().unwrap_or_default())
     }
 }
 

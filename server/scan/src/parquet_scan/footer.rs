@@ -30,15 +30,20 @@ pub(crate) async fn footer(
     let hint = config.footer_hint_bytes.max(TRAILER_BYTES).min(size);
     let mut tail = None;
     let load = async {
+        if let Some(footer) = stored(context, source).await {
+            return Ok((footer, true));
+        }
         let room = if whole {
             context.room_ahead.take(size)
         } else {
             None
         };
         let wanted = if room.is_some() { size } else { hint };
-        let (footer, bytes) = load(source, wanted, config.max_footer_bytes).await?;
-        tail = Some((bytes, room));
-        Ok(footer)
+        let loaded = load(source, wanted, config.max_footer_bytes).await?;
+        let caches = &context.caches;
+        caches.keep_stored_footer(source.version(), &loaded.encoded).await;
+        tail = Some((loaded.tail, room));
+        Ok((loaded.footer, false))
     };
     let (footer, cached) = context
         .caches
@@ -74,9 +79,28 @@ pub(crate) fn unshare(error: &Arc<ScanError>, source: &RangeSource) -> ScanError
     }
 }
 
-/// Reads the last `wanted` bytes of the file and, where the footer is longer, the rest of it. The footer, and the
-/// bytes that came with the first read.
-async fn load(source: &RangeSource, wanted: u64, cap: u64) -> Result<(Footer, Bytes), ScanError> {
+/// The footer from disk, where its bytes were kept by an earlier process.
+async fn stored(context: &ScanContext, source: &RangeSource) -> Option<Footer> {
+    let encoded = context.caches.stored_footer(source.version()).await?;
+    let metadata = decode(&encoded).ok()?;
+    check(&metadata, source.version().size_bytes()).ok()?;
+    Some(Footer {
+        metadata: Arc::new(metadata),
+        stored_bytes: encoded.len() as u64 + TRAILER_BYTES,
+    })
+}
+
+/// What [`load`] read.
+struct Loaded {
+    footer: Footer,
+    /// The footer as it is stored, without the trailer.
+    encoded: Bytes,
+    /// The bytes that came with the first read.
+    tail: Bytes,
+}
+
+/// Reads the last `wanted` bytes of the file and, where the footer is longer, the rest of it.
+async fn load(source: &RangeSource, wanted: u64, cap: u64) -> Result<Loaded, ScanError> {
     let bad = |reason: String| ScanError::BadFile {
         table: source.table().to_owned(),
         file: source.version().key().to_owned(),
@@ -124,7 +148,11 @@ async fn load(source: &RangeSource, wanted: u64, cap: u64) -> Result<(Footer, By
         metadata: Arc::new(metadata),
         stored_bytes,
     };
-    Ok((footer, tail))
+    Ok(Loaded {
+        footer,
+        encoded,
+        tail,
+    })
 }
 
 /// Malformed footers may panic below us (reliability 0.5): that is a bad file, not a dead query thread.

@@ -266,7 +266,7 @@ fn is_piece_of(unit: &PartitionedFile, file: &FileVersion, row_group: usize) -> 
     })
 }
 
-/// Fetches `ranges` ahead; false when there was no room for all of them.
+/// Fetches those of `ranges` ahead that are not cached; false when there was no room for all of them.
 fn fetch(context: &Arc<ScanContext>, file: &ScanFile, ranges: &[Range<u64>]) -> bool {
     let room = std::cell::Cell::new(true);
     let take = |bytes| {
@@ -274,8 +274,11 @@ fn fetch(context: &Arc<ScanContext>, file: &ScanFile, ranges: &[Range<u64>]) -> 
         room.set(room.get() && taken.is_some());
         taken
     };
+    let version = file.source.version();
+    let is_cached = |range: &Range<u64>| context.blocks.as_ref().is_some_and(|b| b.holds(version, range));
+    let unknown: Vec<Range<u64>> = ranges.iter().filter(|r| !is_cached(r)).cloned().collect();
     file.source
-        .fetch_ahead(ranges, take, |read| spawn(context, file, read));
+        .fetch_ahead(&unknown, take, |read| spawn(context, file, read));
     room.get()
 }
 

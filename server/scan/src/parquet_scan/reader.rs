@@ -1,5 +1,5 @@
 //! The reader that DataFusion's Parquet opener pulls from: footers and indexes from the caches, data
-//! counted and reserved before it is fetched.
+//! counted and reserved before it is read.
 
 use std::ops::Range;
 use std::sync::{Arc, Weak};
@@ -17,6 +17,7 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
+use crate::cache::read_data;
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::parquet_scan::footer;
@@ -120,15 +121,14 @@ impl MeteredReader {
 
     async fn read_data(&self, ranges: &[Range<u64>], row_groups: &[u64]) -> Result<Vec<Bytes>, ScanError> {
         let source = &self.file.source;
-        self.node
+        let fresh = self
+            .node
             .reserve_data(&self.context, source.version(), ranges, row_groups)
             .await?;
         if let Some(first) = row_groups.first().and_then(|g| usize::try_from(*g).ok()) {
             self.prefetch.reached(&self.context, source.version(), first);
         }
-        let bytes = source.get_ranges(ranges).await?;
-        self.node.proved_current(source.version());
-        Ok(bytes)
+        read_data(&self.context, &self.node, source, ranges, &fresh).await
     }
 
     async fn read_metadata(&self, range: Range<u64>) -> Result<Bytes, ScanError> {

@@ -1,8 +1,9 @@
-//! Actions beyond Flight SQL's own: session options, close, cancel.
+//! Actions beyond Flight SQL's own: session options, close, cancel, changed locations.
 
 use arrow_flight::{Action, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus};
 use owlake_engine::{SETTINGS, SessionSettings};
 use owlake_fault::{Code, Fault};
+use owlake_proto::v1::{InvalidateLocationRequest, InvalidateLocationResult};
 use prost::Message;
 use tonic::Request;
 
@@ -12,8 +13,11 @@ use crate::flight::session_messages::{
     SetSessionOptionsRequest, SetSessionOptionsResult,
 };
 
+/// For hooks on a bucket's events.
+const INVALIDATE_LOCATION: &str = "owlake.v1.InvalidateLocation";
+
 /// Names of the actions handled here, for ListActions.
-pub(crate) const ACTIONS: [(&str, &str); 4] = [
+pub(crate) const ACTIONS: [(&str, &str); 5] = [
     (
         "SetSessionOptions",
         "Sets session options: catalog, schema, workgroup, tags, ...",
@@ -26,6 +30,10 @@ pub(crate) const ACTIONS: [(&str, &str); 4] = [
     (
         "CancelFlightInfo",
         "Cancels a query that was announced and not yet fetched",
+    ),
+    (
+        INVALIDATE_LOCATION,
+        "Says that a directory or an object changed: cached listings that may name it are not used any more",
     ),
 ];
 
@@ -68,6 +76,12 @@ pub(crate) fn run(service: &FlightSql, request: &Request<Action>) -> Result<Vec<
                 status: status.into(),
             }
             .encode_to_vec())
+        }
+        INVALIDATE_LOCATION => {
+            let asked = InvalidateLocationRequest::decode(body.as_ref()).map_err(malformed)?;
+            let context = caller.context(service.engine.now());
+            service.engine.invalidate_location(&context, &asked.location)?;
+            Ok(InvalidateLocationResult {}.encode_to_vec())
         }
         other => Err(Fault::new(
             Code::Unimplemented,

@@ -34,7 +34,11 @@ fn columns(names: &[&str], rows: i64, group: usize) -> bytes::Bytes {
 /// A server whose table `t` has `files` such files, one below each partition `p=0..`.
 async fn table(files: usize, file: &bytes::Bytes, scan: ScanConfig, engine: EngineConfig) -> TestServer {
     let server = Builder {
-        scan,
+        // What a query fetches is counted here, warm ones included.
+        scan: ScanConfig {
+            block_memory_bytes: 0,
+            ..scan
+        },
         engine,
         ..Builder::default()
     }

@@ -11,6 +11,8 @@
 
 mod avro_files;
 mod bad_input;
+mod caches;
+mod caches_disk;
 mod cancel;
 mod cap;
 mod column_types;

@@ -165,11 +165,16 @@ async fn alone_every_receipt_equals_the_books_of_the_store_cold_and_warm() {
             counts.push(reconcile(&server.store, &cold.receipt, sql));
             counts.push(reconcile(&server.store, &warm.receipt, sql));
             same_need(&cold, &warm, sql);
+            let same = !cold.receipt.timing_dependent;
             let (cold, warm) = (counters(&cold.receipt), counters(&warm.receipt));
-            assert_eq!(
-                warm.cached_bytes, warm.metadata_bytes,
-                "{sql}: all metadata is known the second time"
-            );
+            if same {
+                assert_eq!(
+                    warm.cached_bytes,
+                    warm.metadata_bytes + warm.data_scanned_bytes,
+                    "{sql}: all is known the second time"
+                );
+            }
+            assert!(warm.cached_bytes >= warm.metadata_bytes, "{sql}");
             assert!(warm.get_requests <= cold.get_requests, "{sql}");
         }
         adds_up(&server.store, &counts);
