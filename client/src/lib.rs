@@ -5,6 +5,7 @@
 pub mod cli;
 mod client;
 mod error;
+mod metadata;
 mod options;
 mod prepared;
 mod session;
@@ -13,6 +14,7 @@ mod wire;
 
 pub use client::{Client, tune_endpoint};
 pub use error::{ClientError, Failure};
+pub use metadata::TableName;
 pub use options::{ConnectOptions, DEFAULT_PORT, OptionsError, ServerUrl};
 pub use prepared::PreparedStatement;
 pub use stream::QueryStream;

@@ -29,7 +29,7 @@ Statements end with a semicolon. Ctrl-C stops a running query, Ctrl-D leaves.
   \\d              tables of the database
   \\d TABLE        columns of a table
   \\l              databases
-  \\format [NAME]  table, csv, tsv, json, jsonl, markdown
+  \\format [NAME]  table, csv, tsv, json, jsonl, markdown, arrow
   \\x [on|off|auto]  one value per line
   \\rows N         rows to show as a table, 0 is all
   \\timing         show the elapsed time of each statement
@@ -59,7 +59,11 @@ impl Command {
                 Err(_) => Self::Wrong("\\rows needs a number; 0 is all".to_owned()),
             },
             ("\\format", name) => Format::from_str(name, true).map_or_else(
-                |_| Self::Wrong("\\format needs one of table, csv, tsv, json, jsonl, markdown".to_owned()),
+                |_| {
+                    Self::Wrong(
+                        "\\format needs one of table, csv, tsv, json, jsonl, markdown, arrow".to_owned(),
+                    )
+                },
                 Self::Format,
             ),
             _ => Self::Wrong(format!("{line} is not known; \\? lists what is")),

@@ -4,6 +4,7 @@
 
 mod args;
 mod command;
+mod completion;
 mod format;
 mod interrupt;
 mod progress;
@@ -98,6 +99,11 @@ pub fn usage_failed(error: &dyn std::error::Error, io: &mut Streams) -> Exit {
     Exit::Usage
 }
 
+/// An Arrow file is no text.
+#[derive(Debug, thiserror::Error)]
+#[error("an Arrow file cannot be shown on a terminal; use --output FILE or a pipe")]
+struct BinaryOnTerminal;
+
 /// Runs what the flags ask for: `-c`, else `-f`, else standard input as a script, else, at a terminal, the REPL.
 ///
 /// One-shot and scripts stop at the first statement that fails. The client's session is closed at the end. Needs a
@@ -105,6 +111,9 @@ pub fn usage_failed(error: &dyn std::error::Error, io: &mut Streams) -> Exit {
 pub async fn run(args: &SqlArgs, client: Client, io: &mut Streams) -> Exit {
     if let Err(error) = io.redirect(args.output.as_deref()) {
         return usage_failed(&error, io);
+    }
+    if args.chosen_format() == Format::Arrow && io.out_is_terminal {
+        return usage_failed(&BinaryOnTerminal, io);
     }
     let script = match args.script(io) {
         Ok(script) => script,

@@ -6,22 +6,25 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use reedline::{
-    Color, FileBackedHistory, Highlighter, Prompt, PromptEditMode, PromptHistorySearch,
-    PromptHistorySearchStatus, Reedline, Signal, StyledText, ValidationResult, Validator,
+    Color, ColumnarMenu, Emacs, FileBackedHistory, Highlighter, KeyCode, KeyModifiers, MenuBuilder, Prompt,
+    PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu,
+    Signal, StyledText, ValidationResult, Validator, default_emacs_keybindings,
 };
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Exit;
 use super::command::{Command, HELP};
-use super::format::Expanded;
+use super::completion::{Names, SqlCompleter};
+use super::format::{Expanded, Format};
 use super::shell::Shell;
 use super::split::{is_complete, split};
 
+const MENU: &str = "names";
 const HISTORY_LINES: usize = 10_000;
 const DEFAULT_DATABASE: &str = "default";
 
 /// Words that are highlighted: those that give a statement its shape.
-const KEYWORDS: &[&str] = &[
+pub(super) const KEYWORDS: &[&str] = &[
     "ADD",
     "ALL",
     "ALTER",
@@ -101,7 +104,8 @@ const KEYWORDS: &[&str] = &[
 
 /// Reads and runs statements until the person leaves. Errors of statements do not end it.
 pub(crate) async fn run(shell: &mut Shell<'_>) -> Exit {
-    let mut editor = editor(shell);
+    let names = Names::default();
+    let mut editor = editor(shell, names.clone());
     let _ = writeln!(shell.io.err, "\\? for help, \\q to leave.");
     loop {
         let database = shell.client.database();
@@ -127,6 +131,9 @@ pub(crate) async fn run(shell: &mut Shell<'_>) -> Exit {
             if shell.run(statement.text, None).await != Exit::Ok {
                 break;
             }
+            if changes_names(statement.text) {
+                names.forget();
+            }
         }
     }
 }
@@ -143,6 +150,9 @@ async fn command(shell: &mut Shell<'_>, command: Command) -> Option<Exit> {
         Command::Timing => {
             shell.timing = !shell.timing;
             format!("Timing is {}.\n", if shell.timing { "on" } else { "off" })
+        }
+        Command::Format(Format::Arrow) if shell.io.out_is_terminal => {
+            "An Arrow file cannot be shown on a terminal; start with --output FILE.\n".to_owned()
         }
         Command::Format(format) => {
             shell.format = format;
@@ -180,8 +190,32 @@ fn read_line(editor: &mut Reedline, prompt: &DatabasePrompt) -> io::Result<Signa
     }
 }
 
-fn editor(shell: &mut Shell<'_>) -> Reedline {
+/// Whether a statement may have changed what TAB knows.
+fn changes_names(sql: &str) -> bool {
+    let first = sql.split_whitespace().next().unwrap_or_default();
+    ["CREATE", "DROP", "ALTER"]
+        .iter()
+        .any(|word| first.eq_ignore_ascii_case(word))
+}
+
+fn editor(shell: &mut Shell<'_>, names: Names) -> Reedline {
+    let mut keys = default_emacs_keybindings();
+    let complete = ReedlineEvent::UntilFound(vec![
+        ReedlineEvent::Menu(MENU.to_owned()),
+        ReedlineEvent::MenuNext,
+    ]);
+    keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
+    let menu = Box::new(ColumnarMenu::default().with_name(MENU));
+    let completer = SqlCompleter {
+        client: shell.client.clone(),
+        names,
+    };
     let editor = Reedline::create()
+        .with_completer(Box::new(completer))
+        .with_menu(ReedlineMenu::EngineCompleter(menu))
+        .with_edit_mode(Box::new(Emacs::new(keys)))
+        .with_quick_completions(true)
+        .with_partial_completions(true)
         .with_validator(Box::new(StatementValidator))
         .with_highlighter(Box::new(SqlHighlighter))
         .use_bracketed_paste(true);
@@ -279,7 +313,7 @@ impl Highlighter for SqlHighlighter {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
+pub(super) enum Token {
     Keyword,
     Quoted,
     Comment,
@@ -287,7 +321,7 @@ enum Token {
 }
 
 /// Cuts a line into coloured pieces; together they are the line again.
-fn tokens(line: &str) -> Vec<(Token, &str)> {
+pub(super) fn tokens(line: &str) -> Vec<(Token, &str)> {
     let mut tokens = Vec::new();
     let mut rest = line;
     while let Some(first) = rest.chars().next() {

@@ -1,5 +1,6 @@
 //! Output formats: each is a [`RowWriter`] that gets a schema and batches and writes text.
 
+mod arrow_file;
 mod cell;
 mod delimited;
 mod json;
@@ -29,6 +30,8 @@ pub enum Format {
     Jsonl,
     /// Table for Markdown documents
     Markdown,
+    /// Arrow IPC file, binary
+    Arrow,
 }
 
 impl Format {
@@ -40,6 +43,7 @@ impl Format {
             "json" => Some(Self::Json),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             "md" | "markdown" => Some(Self::Markdown),
+            "arrow" | "feather" => Some(Self::Arrow),
             _ => None,
         }
     }
@@ -53,6 +57,7 @@ impl Format {
             Self::Json => Box::new(json::Json::array()),
             Self::Jsonl => Box::new(json::Json::lines()),
             Self::Markdown => Box::new(markdown::Markdown::new(schema)),
+            Self::Arrow => Box::new(arrow_file::ArrowFile::new(schema)),
         }
     }
 }

@@ -298,3 +298,23 @@ fn a_value_without_a_text_fails_data_formats_and_is_shown_to_people() {
     ));
     assert!(written(Format::Table, &[rows]).contains("ERROR"));
 }
+
+#[test]
+fn an_arrow_file_reads_back_as_it_was_also_without_rows() {
+    let batch = two_columns();
+    let schema = batch.schema();
+    for batches in [vec![batch.clone(), batch.slice(1, 2)], Vec::new()] {
+        let mut writer = Format::Arrow.writer(&schema, ALL);
+        let mut out = Vec::new();
+        for batch in &batches {
+            let before = out.len();
+            writer.batch(batch, &mut out).unwrap();
+            assert!(out.len() > before, "rows are not kept until the end");
+        }
+        writer.finish(&mut out).unwrap();
+        let reader = arrow::ipc::reader::FileReader::try_new(io::Cursor::new(out), None).unwrap();
+        assert_eq!(reader.schema(), schema);
+        let read: Vec<RecordBatch> = reader.collect::<Result<_, _>>().unwrap();
+        assert_eq!(read, batches);
+    }
+}
