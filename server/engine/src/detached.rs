@@ -11,7 +11,7 @@ use crate::context::QueryContext;
 use crate::engine::Engine;
 
 impl Engine {
-    /// A table for another DataFusion session: its scans count on an account of their own below the process meter.
+    /// A table for another DataFusion session: its scans are of no query here and count on the system account.
     pub async fn detached_table(
         &self,
         context: QueryContext,
@@ -25,7 +25,7 @@ impl Engine {
             .table_row(&context, Action::Read, catalog, database, table)
             .await?;
         let store = Arc::clone(self.shared.resolver.catalog(catalog)?);
-        let meter = self.shared.root_meter.child(&context.id);
+        let meter = self.shared.meters.system(&context.id);
         let scan = self.shared.scan_context(&context, &meter, None);
         let clock = self.shared.accounting.clock;
         Ok(Arc::new(

@@ -24,6 +24,7 @@ use crate::authorizer::{AllowAll, Authorizer};
 use crate::config::EngineConfig;
 use crate::context::{DEFAULT_WORKGROUP, QueryContext};
 use crate::memory::QueryMemoryPool;
+use crate::meters::Meters;
 use crate::query::{Accounting, NoObserver, Prepared, QueryAccount, QueryFailure, QueryObserver, Submitted};
 use crate::resolve::{QueryCatalogs, Resolver};
 use crate::reuse::ResultStore;
@@ -49,7 +50,7 @@ pub(crate) struct Shared {
     scan_config: Arc<ScanConfig>,
     pub caches: Arc<ScanCaches>,
     in_flight: Arc<InFlight>,
-    pub root_meter: Arc<Meter>,
+    pub meters: Meters,
     memory: Arc<dyn MemoryPool>,
     base_runtime: Arc<RuntimeEnv>,
     base_state: SessionState,
@@ -182,7 +183,7 @@ impl EngineBuilder {
                 in_flight: Arc::new(InFlight::new(self.scan_config.in_flight_bytes)),
                 scan_config: Arc::new(self.scan_config),
                 caches,
-                root_meter: Meter::root("process"),
+                meters: Meters::new(),
                 stores: self.stores,
                 runtimes: self.runtimes,
                 memory,
@@ -339,7 +340,7 @@ impl Shared {
         sql: &str,
     ) -> Result<QueryAccount, Fault> {
         let cap = self.cap(context)?;
-        let meter = self.root_meter.child(&context.id);
+        let meter = self.meters.query(&context.id);
         let scan = self.scan_context(context, &meter, cap);
         let memory = Arc::new(QueryMemoryPool::new(
             Arc::clone(&self.memory),
@@ -404,9 +405,9 @@ impl Engine {
         &self.shared.runtimes
     }
 
-    /// Counters of the whole process.
-    pub fn process_meter(&self) -> &Arc<Meter> {
-        &self.shared.root_meter
+    /// Counters of the whole process, and of no query.
+    pub fn meters(&self) -> &Meters {
+        &self.shared.meters
     }
 
     /// Bytes of memory that queries hold now.

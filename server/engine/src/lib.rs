@@ -11,6 +11,7 @@ mod detached;
 mod engine;
 mod error;
 mod memory;
+mod meters;
 mod query;
 pub mod resolve;
 mod reuse;
@@ -27,6 +28,7 @@ pub use context::{
 };
 pub use engine::{Engine, EngineBuilder};
 pub use memory::QueryMemoryPool;
+pub use meters::Meters;
 pub use query::{NoObserver, Prepared, QueryFailure, QueryObserver, RunningQuery, StatementKind, Submitted};
 pub use settings::{SETTINGS, SettingInfo};
 pub use system_tables::{INFORMATION_TABLES, SYSTEM_TABLES};

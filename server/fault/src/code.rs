@@ -138,6 +138,8 @@ codes! {
     PermissionDenied = "PERMISSION_DENIED" => Denied,
     /// No or bad credentials.
     Unauthenticated = "UNAUTHENTICATED" => Unauthenticated,
+    /// Too many wrong credentials from one address are waiting for their answer.
+    TooManyFailedLogins = "TOO_MANY_FAILED_LOGINS" => Limit,
     /// The bytes-scanned cap would be passed.
     ExceededScanLimit = "EXCEEDED_SCAN_LIMIT" => Limit,
     /// The memory limit was reached.

@@ -2,6 +2,7 @@
 //!
 //! Answers are principals or faults; what a principal may do is decided elsewhere.
 
+mod failures;
 mod token_file;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use owlake_fault::{Code, Fault};
 use subtle::ConstantTimeEq;
 use tonic::metadata::MetadataMap;
 
+pub(crate) use failures::Failures;
 use token_file::StaticToken;
 pub use token_file::TokenFileError;
 
@@ -122,6 +124,15 @@ impl Authenticator {
     /// `UNAUTHENTICATED`; the text is the same for an unknown name, a wrong token and an ended session.
     pub fn authenticate(&self, metadata: &MetadataMap) -> Result<Principal, Fault> {
         self.authenticate_at(metadata, Instant::now())
+    }
+
+    /// Whether a request shows something that could be guessed: a name or a static token, but no session token.
+    pub fn is_guess(&self, metadata: &MetadataMap) -> bool {
+        match credentials(metadata) {
+            Credentials::None => false,
+            Credentials::Bearer(token) => !self.is_open() && !token.starts_with(SESSION_PREFIX),
+            Credentials::Basic(..) | Credentials::Unreadable => !self.is_open(),
+        }
     }
 
     /// Gives a session token to a caller who shows user name and token as Basic credentials, a static token as

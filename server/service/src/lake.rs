@@ -5,23 +5,20 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use arrow_flight::flight_service_server::FlightServiceServer;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use futures::Stream;
 use object_store::StaticCredentialProvider;
 use object_store::aws::AwsCredential;
-use owlake_catalog::SqliteCatalog;
 use owlake_engine::{
     Engine, EngineConfig, Principal, QueryContext, QueryFailure, RunningQuery, SessionSettings,
 };
 use owlake_fault::{Code, Fault};
-use owlake_metering::Receipt;
+use owlake_metering::{Counters, Receipt};
 use owlake_scan::{S3Access, ScanConfig};
 
-use crate::flight::FlightFront;
-use crate::wiring::{Observers, Parts, Wired, wire};
+use crate::wiring::{Parts, Wired, wire};
 
 /// What can go wrong in the library: one sentence, a stable code, and the bill until then.
 pub type Error = QueryFailure;
@@ -29,7 +26,7 @@ pub type Error = QueryFailure;
 /// An engine with its embedded catalog. Cheap to clone; the data directory is released with the last clone.
 #[derive(Debug, Clone)]
 pub struct Lake {
-    wired: Arc<Wired>,
+    pub(crate) wired: Arc<Wired>,
     settings: SessionSettings,
 }
 
@@ -37,7 +34,7 @@ pub struct Lake {
 #[derive(Debug, Default)]
 #[must_use]
 pub struct LakeBuilder {
-    parts: Parts,
+    pub(crate) parts: Parts,
 }
 
 impl LakeBuilder {
@@ -112,11 +109,6 @@ impl LakeBuilder {
         self
     }
 
-    pub(crate) fn observers(mut self, observers: Observers) -> Self {
-        self.parts.observers = observers;
-        self
-    }
-
     /// Opens the lake on the current tokio runtime.
     ///
     /// # Errors
@@ -175,8 +167,8 @@ impl Lake {
 
     /// A table of this lake for your own DataFusion: partition projection and pruning included.
     ///
-    /// `name` is `table`, `database.table` or `catalog.database.table`. Reads are counted on the process meter;
-    /// no cap applies and no ledger row is written, since your engine runs the query.
+    /// `name` is `table`, `database.table` or `catalog.database.table`. Reads are on the system account
+    /// ([`Lake::system_counters`]); no cap applies and no ledger row is written, since your engine runs the query.
     ///
     /// # Errors
     /// Unknown tables and definitions that cannot be used.
@@ -212,47 +204,18 @@ impl Lake {
         Ok(self.engine().invalidate_location(&context, location)?)
     }
 
-    /// The Flight SQL service of this lake, to be mounted in your own tonic server.
-    ///
-    /// # Errors
-    /// Never in practice; the metadata tables are built here.
-    pub fn flight_sql_service(&self) -> Result<FlightServiceServer<FlightFront>, Error> {
-        crate::server::flight_service(self, crate::auth::Authenticator::anonymous())
+    /// What all stores were asked for since the lake was opened.
+    pub fn counters(&self) -> Counters {
+        self.engine().meters().process_counters()
     }
 
-    /// Serves Flight SQL to anonymous clients on `listener` until `shutdown`, then lets running streams end.
-    ///
-    /// # Errors
-    /// A broken listener.
-    pub async fn serve(
-        &self,
-        listener: tokio::net::TcpListener,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<(), Error> {
-        crate::server::serve(
-            self,
-            listener,
-            crate::auth::Authenticator::anonymous(),
-            None,
-            shutdown,
-        )
-        .await
+    /// The part of [`Lake::counters`] that is on no query's receipt: reads of tables that [`Lake::table`] gave away.
+    pub fn system_counters(&self) -> Counters {
+        self.engine().meters().system_counters()
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.wired.engine
-    }
-
-    pub(crate) fn catalog(&self) -> &Arc<SqliteCatalog> {
-        &self.wired.catalog
-    }
-
-    /// Tells a second process on the same data directory who holds it.
-    pub(crate) fn announce(&self, text: &str) -> Result<(), Fault> {
-        match &self.wired.data_dir {
-            Some(dir) => Ok(dir.announce(text)?),
-            None => Ok(()),
-        }
     }
 
     fn context(&self, settings: &SessionSettings) -> QueryContext {
@@ -360,44 +323,4 @@ impl Query {
     pub fn into_stream(self) -> impl Stream<Item = Result<RecordBatch, Error>> + Send {
         self.running.into_stream()
     }
-}
-
-/// Limits of engine and scans from the merged configuration.
-pub(crate) fn configs(config: &crate::config::Config) -> (EngineConfig, ScanConfig) {
-    let limits = &config.limits;
-    let mut engine = EngineConfig {
-        max_data_scanned_bytes: limits.max_data_scanned.map(|s| s.bytes()),
-        query_timeout: limits.query_timeout.duration(),
-        planning_timeout: limits.planning_timeout.duration(),
-        spill_bytes: limits.spill.bytes(),
-        max_running: limits.max_running as usize,
-        max_queued: limits.max_queued as usize,
-        result_memory_bytes: config.cache.result_memory.bytes(),
-        max_kept_result_bytes: config.cache.max_kept_result.bytes(),
-        workgroups: config
-            .workgroup
-            .iter()
-            .map(|w| owlake_engine::WorkgroupConfig {
-                name: w.name.clone(),
-                bytes_scanned_cutoff_per_query: w.bytes_scanned_cutoff_per_query.map(|s| s.bytes()),
-                result_reuse_max_age: w.result_reuse_max_age.map(|age| age.duration()),
-            })
-            .collect(),
-        ..EngineConfig::default()
-    };
-    if let Some(memory) = limits.memory {
-        engine.memory_bytes = usize::try_from(memory.bytes()).unwrap_or(usize::MAX);
-        engine.query_memory_bytes = engine.memory_bytes;
-    }
-    let scan = ScanConfig {
-        footer_memory_bytes: config.cache.footer_memory.bytes(),
-        listing_ttl: config.cache.listing_ttl.duration(),
-        block_memory_bytes: config.cache.block_memory.bytes(),
-        block_disk_dir: config.cache.block_disk_dir.clone(),
-        block_disk_bytes: config.cache.block_disk.bytes(),
-        footer_disk_dir: config.cache.footer_disk_dir.clone(),
-        footer_disk_bytes: config.cache.footer_disk.bytes(),
-        ..ScanConfig::default()
-    };
-    (engine, scan)
 }

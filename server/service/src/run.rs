@@ -19,9 +19,11 @@ use crate::args::{
 };
 use crate::auth::Authenticator;
 use crate::config::{Config, DEFAULT_TOML, Environment};
-use crate::lake::{Lake, configs};
+use crate::lake::Lake;
+use crate::serve_lake::configs;
 use crate::telemetry::Metrics;
-use crate::{demo, http, observers, server, telemetry, tls};
+use crate::tls::ServerTls;
+use crate::{demo, http, observers, server, telemetry};
 
 /// How long running queries may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -119,7 +121,7 @@ async fn serve(args: &ServeArgs, environment: &Environment) -> Result<ExitCode, 
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let lake = open_lake(&config.engine, Some(&metrics)).await?;
     let auth = authenticator(&config)?;
-    let tls = tls::server_tls(&config.engine.config.tls)?;
+    let tls = ServerTls::load(&config.engine.config.tls)?;
     let scheme = if tls.is_some() { "grpc+tls" } else { "grpc" };
     let (listener, address) = server::bind(config.engine.config.server.listen).await?;
     let (http_listener, http_address) = server::bind(config.engine.config.server.http_listen).await?;
@@ -129,6 +131,7 @@ async fn serve(args: &ServeArgs, environment: &Environment) -> Result<ExitCode, 
     // Health and metrics answer until the end: a draining server says so.
     let http = http::serve(http_listener, state.clone(), std::future::pending());
     let gauges = keep_gauges(lake.clone(), Arc::clone(&metrics));
+    let renewals = renew_on_hangup(tls.clone());
     let flight = server::serve(&lake, listener, auth, tls, until_stopped(stopping));
     print(format!("owlake ready {scheme}://{address} http://{http_address}"))?;
     tracing::info!(%address, %http_address, "ready");
@@ -145,6 +148,7 @@ async fn serve(args: &ServeArgs, environment: &Environment) -> Result<ExitCode, 
         result = flight => result?,
         result = http => result?,
         () = gauges => {}
+        () = renewals => {}
         () = drain => {}
     }
     Ok(ExitCode::SUCCESS)
@@ -180,6 +184,25 @@ async fn termination() {
             let _interrupted = tokio::signal::ctrl_c().await;
         }
     }
+}
+
+/// Reads certificate and key again at each SIGHUP; without TLS, the signal keeps its usual effect.
+async fn renew_on_hangup(tls: Option<Arc<ServerTls>>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    if let Some(tls) = tls
+        && let Ok(mut hangup) = signal(SignalKind::hangup())
+    {
+        while hangup.recv().await.is_some() {
+            match tls.reload() {
+                Ok(()) => tracing::info!("certificate and key were read again"),
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::error!(%error, cause, "the certificate in use stays");
+                }
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 async fn keep_gauges(lake: Lake, metrics: Arc<Metrics>) {

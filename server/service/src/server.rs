@@ -1,25 +1,27 @@
 //! The Flight SQL server around a lake: transport, limits, drain. Also the same service on an in-memory transport.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
-use futures::stream;
+use futures::{Stream, StreamExt, stream};
 use hyper_util::rt::TokioIo;
 use owlake_client::{Client, ClientError, ConnectOptions, tune_endpoint};
 use owlake_fault::{Code, Fault};
 use tokio::io::DuplexStream;
-use tokio::net::TcpListener;
-use tonic::transport::{Endpoint, Server, ServerTlsConfig};
+use tokio::net::{TcpListener, TcpStream};
+use tonic::transport::{Endpoint, Server};
 
 use crate::auth::Authenticator;
-use crate::flight::connection::Tracked;
+use crate::flight::connection::{Socket, Tracked};
 use crate::flight::sessions::Sessions;
 use crate::flight::sql_info::{SqlInfoFacts, sql_info};
 use crate::flight::trailers::ReceiptTrailers;
 use crate::flight::xdbc::xdbc_type_info;
 use crate::flight::{FlightFront, FlightSql, PREPARED_IDLE};
 use crate::lake::{Error, Lake};
+use crate::tls::ServerTls;
 
 /// Largest message a client may send (binds).
 const MAX_REQUEST_BYTES: usize = 64 << 20;
@@ -29,6 +31,10 @@ const MAX_RESPONSE_BYTES: usize = 1 << 30;
 const MAX_HEADER_LIST_BYTES: u32 = 64 << 10;
 /// Streams per connection.
 const MAX_STREAMS: u32 = 256;
+/// TLS handshakes at the same time; further connections wait in the listener's queue.
+const MAX_HANDSHAKES: usize = 256;
+/// A handshake that takes longer is dropped.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Buffer of the in-memory transport.
 const DUPLEX_BYTES: usize = 1 << 20;
 
@@ -49,7 +55,9 @@ pub(crate) fn flight_service(
     };
     let info = sql_info(&facts).map_err(internal)?;
     let xdbc = xdbc_type_info().map_err(internal)?;
-    let service = FlightSql::new(lake.engine().clone(), Sessions::new(auth), info, xdbc);
+    let sessions = Sessions::new(auth);
+    let idle = lake.ticket_idle();
+    let service = FlightSql::new(lake.engine().clone(), sessions, info, xdbc, idle);
     Ok(FlightServiceServer::new(FlightFront(service))
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .max_encoding_message_size(MAX_RESPONSE_BYTES))
@@ -96,27 +104,33 @@ fn builder() -> Server {
 /// Serves until `shutdown`, then lets running streams end.
 ///
 /// # Errors
-/// TLS files that do not fit together; a broken listener.
+/// A broken listener.
 pub(crate) async fn serve(
     lake: &Lake,
     listener: TcpListener,
     auth: Authenticator,
-    tls: Option<ServerTlsConfig>,
+    tls: Option<Arc<ServerTls>>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let service = flight_service(lake, auth)?;
-    let mut server = builder();
-    if let Some(tls) = tls {
-        server = server.tls_config(tls).map_err(internal)?;
-    }
-    let incoming = stream::unfold(listener, |listener| async move {
+    let connections = sockets(listener)
+        .map(move |(socket, address)| secured(socket, address, tls.clone()))
+        .buffer_unordered(MAX_HANDSHAKES)
+        .filter_map(|connection| std::future::ready(connection.map(Ok::<_, std::io::Error>)));
+    builder()
+        .layer(ReceiptTrailers)
+        .add_service(service)
+        .serve_with_incoming_shutdown(connections, shutdown)
+        .await
+        .map_err(|e| internal(e).into())
+}
+
+/// Every connection that arrives.
+fn sockets(listener: TcpListener) -> impl Stream<Item = (TcpStream, SocketAddr)> {
+    stream::unfold(listener, |listener| async move {
         loop {
             match listener.accept().await {
-                Ok((socket, _peer)) => {
-                    // A socket without it still works.
-                    let _best_effort = socket.set_nodelay(true);
-                    return Some((Ok::<_, std::io::Error>(Tracked::new(socket)), listener));
-                }
+                Ok(accepted) => return Some((accepted, listener)),
                 Err(error) => {
                     // Out of descriptors, or a connection that was gone already: neither ends the server.
                     tracing::warn!(%error, "a connection was not accepted");
@@ -124,13 +138,29 @@ pub(crate) async fn serve(
                 }
             }
         }
-    });
-    server
-        .layer(ReceiptTrailers)
-        .add_service(service)
-        .serve_with_incoming_shutdown(incoming, shutdown)
-        .await
-        .map_err(|e| internal(e).into())
+    })
+}
+
+/// A connection after its handshake, if it has one; none if that fails.
+async fn secured(
+    socket: TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<ServerTls>>,
+) -> Option<Tracked<Box<dyn Socket>>> {
+    // A socket without it still works.
+    let _best_effort = socket.set_nodelay(true);
+    let socket: Box<dyn Socket> = match tls {
+        None => Box::new(socket),
+        Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)).await {
+            Ok(Ok(encrypted)) => Box::new(encrypted),
+            Ok(Err(error)) => {
+                tracing::debug!(%address, %error, "a TLS handshake failed");
+                return None;
+            }
+            Err(_elapsed) => return None,
+        },
+    };
+    Some(Tracked::new(socket, Some(address.ip())))
 }
 
 /// A client of this lake over an in-memory transport: the same wire as a remote one.
@@ -148,7 +178,9 @@ pub(crate) async fn embedded_client(lake: &Lake, options: ConnectOptions) -> Res
     let serving = builder()
         .layer(ReceiptTrailers)
         .add_service(service)
-        .serve_with_incoming(stream::iter([Ok::<_, std::io::Error>(Tracked::new(server_io))]));
+        .serve_with_incoming(stream::iter([Ok::<_, std::io::Error>(Tracked::new(
+            server_io, None,
+        ))]));
     lake.engine().runtimes().spawn_io(async move {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the embedded server stopped");

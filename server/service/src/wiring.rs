@@ -35,6 +35,9 @@ pub(crate) struct Parts {
     pub observers: Observers,
     /// Another clock than the wall's.
     pub clock: Option<fn() -> DateTime<Utc>>,
+    /// How long an announced query waits for its first fetch.
+    #[cfg(feature = "server")]
+    pub ticket_idle: Option<std::time::Duration>,
 }
 
 /// Who is told what happens.
@@ -49,8 +52,12 @@ pub(crate) struct Observers {
 #[derive(Debug)]
 pub(crate) struct Wired {
     pub engine: Engine,
+    #[cfg(feature = "server")]
     pub catalog: Arc<SqliteCatalog>,
+    #[cfg(feature = "server")]
+    pub ticket_idle: Option<std::time::Duration>,
     /// Held for the engine's life: a second process on the same directory would lose data.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "held for its lock"))]
     pub data_dir: Option<DataDir>,
 }
 
@@ -105,7 +112,10 @@ pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fa
         .build()?;
     Ok(Wired {
         engine,
+        #[cfg(feature = "server")]
         catalog,
+        #[cfg(feature = "server")]
+        ticket_idle: parts.ticket_idle,
         data_dir,
     })
 }

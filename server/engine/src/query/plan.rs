@@ -358,6 +358,15 @@ fn parameter_types(plan: &LogicalPlan, count: usize) -> Result<Vec<DataType>, Fa
         .collect())
 }
 
+/// 7.5 for a bigint would silently ask another question. A double for a real is rounded, as Athena does.
+fn loses_digits(value: &ScalarValue, cast: &ScalarValue) -> bool {
+    let (from, to) = (value.data_type(), cast.data_type());
+    from.is_numeric()
+        && to.is_numeric()
+        && !(from.is_floating() && to.is_floating())
+        && cast.cast_to(&from).map_or(true, |back| back != *value)
+}
+
 fn cast_parameters(values: Vec<ScalarValue>, types: &[DataType]) -> Result<Vec<ScalarValue>, Fault> {
     values
         .into_iter()
@@ -382,7 +391,10 @@ fn cast_parameters(values: Vec<ScalarValue>, types: &[DataType]) -> Result<Vec<S
             };
             // A number that would lose digits, or text that is no number, is the caller's mistake.
             let cast = value.cast_to(wanted).map_err(|e| refused().with_source(e))?;
-            if cast.is_null() { Err(refused()) } else { Ok(cast) }
+            if cast.is_null() || loses_digits(&value, &cast) {
+                return Err(refused());
+            }
+            Ok(cast)
         })
         .collect()
 }

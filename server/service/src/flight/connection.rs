@@ -1,12 +1,14 @@
-//! One transport connection: an id that its requests carry, whatever the transport.
+//! One transport connection: an id and the peer's address that its requests carry, whatever the transport.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tonic::transport::server::Connected;
+use tonic::Extensions;
+use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
 
 /// Id of a connection, unique in the process. Ports are reused, ids are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,28 +16,58 @@ pub(crate) struct ConnectionId(pub u64);
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    /// The connection.
+    pub id: ConnectionId,
+    /// Its address; none in memory.
+    pub address: Option<IpAddr>,
+}
+
+impl Peer {
+    /// The peer of a request: of our own transport, or the address of one that a program brought.
+    pub(crate) fn address_of(extensions: &Extensions) -> Option<IpAddr> {
+        let tcp = || extensions.get::<TcpConnectInfo>()?.remote_addr();
+        let tls = || {
+            let info = extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?;
+            info.get_ref().remote_addr()
+        };
+        match extensions.get::<Self>() {
+            Some(peer) => peer.address,
+            None => tcp().or_else(tls).map(|address| address.ip()),
+        }
+    }
+}
+
+/// A plain or encrypted byte stream.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Socket for IO {}
+
 /// A stream with an id.
 #[derive(Debug)]
 pub(crate) struct Tracked<IO> {
     io: IO,
-    id: ConnectionId,
+    peer: Peer,
 }
 
 impl<IO> Tracked<IO> {
     /// Gives `io` the next id.
-    pub(crate) fn new(io: IO) -> Self {
+    pub(crate) fn new(io: IO, address: Option<IpAddr>) -> Self {
+        let id = ConnectionId(NEXT.fetch_add(1, Ordering::Relaxed));
         Self {
             io,
-            id: ConnectionId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            peer: Peer { id, address },
         }
     }
 }
 
 impl<IO> Connected for Tracked<IO> {
-    type ConnectInfo = ConnectionId;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> ConnectionId {
-        self.id
+    fn connect_info(&self) -> Peer {
+        self.peer
     }
 }
 

@@ -34,6 +34,7 @@ impl FlightService for FlightFront {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
+        self.0.admit(request.metadata(), request.extensions()).await?;
         self.0.do_handshake(request).await
     }
 
@@ -41,7 +42,7 @@ impl FlightService for FlightFront {
         &self,
         request: Request<Criteria>,
     ) -> Result<Response<Self::ListFlightsStream>, Status> {
-        self.0.authenticated(&request)?;
+        self.0.admit(request.metadata(), request.extensions()).await?;
         self.0.list_flights(request).await
     }
 
@@ -49,7 +50,7 @@ impl FlightService for FlightFront {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        self.0.authenticated(&request)?;
+        self.0.admit(request.metadata(), request.extensions()).await?;
         self.0.get_flight_info(request).await
     }
 
@@ -58,7 +59,7 @@ impl FlightService for FlightFront {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<PollInfo>, Status> {
-        self.0.authenticated(&request)?;
+        self.0.admit(request.metadata(), request.extensions()).await?;
         let response = self.0.get_flight_info(request).await?;
         Ok(response.map(|info| PollInfo {
             info: Some(info),
@@ -68,11 +69,12 @@ impl FlightService for FlightFront {
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        self.0.admit(request.metadata(), request.extensions()).await?;
         self.0.schema_of(request).await
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        self.0.authenticated(&request)?;
+        self.0.admit(request.metadata(), request.extensions()).await?;
         FlightService::do_get(self.0.as_ref(), request).await
     }
 
@@ -80,12 +82,12 @@ impl FlightService for FlightFront {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoPutStream>, Status> {
-        self.0.authenticated(&request)?;
+        self.0.admit(request.metadata(), request.extensions()).await?;
         FlightService::do_put(self.0.as_ref(), request).await
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        self.0.authenticated(&request)?;
+        self.0.admit(request.metadata(), request.extensions()).await?;
         FlightService::do_action(self.0.as_ref(), request).await
     }
 
@@ -93,7 +95,7 @@ impl FlightService for FlightFront {
         &self,
         request: Request<Empty>,
     ) -> Result<Response<Self::ListActionsStream>, Status> {
-        self.0.authenticated(&request)?;
+        self.0.admit(request.metadata(), request.extensions()).await?;
         let response = FlightService::list_actions(self.0.as_ref(), request).await?;
         let more = super::actions::ACTIONS.map(|(name, description)| {
             Ok(ActionType {
@@ -109,7 +111,7 @@ impl FlightService for FlightFront {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
-        self.0.authenticated(&request)?;
+        self.0.admit(request.metadata(), request.extensions()).await?;
         FlightService::do_exchange(self.0.as_ref(), request).await
     }
 }

@@ -21,4 +21,4 @@ pub(crate) mod trailers;
 pub(crate) mod xdbc;
 
 pub use front::FlightFront;
-pub(crate) use state::{FlightSql, PREPARED_IDLE};
+pub(crate) use state::{FlightSql, PREPARED_IDLE, TICKET_IDLE};

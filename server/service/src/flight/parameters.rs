@@ -18,7 +18,10 @@ fn bad(what: impl Into<String>) -> Fault {
 
 /// Reads the rows of a bind. Cancel safe.
 pub(crate) async fn read_rows(stream: PeekableFlightDataStream) -> Result<Vec<Vec<ScalarValue>>, Fault> {
-    let messages = stream.map_err(|status| FlightError::Tonic(Box::new(status)));
+    // A message that only names the command is legal, but the decoder does not take it.
+    let messages = stream
+        .map_err(|status| FlightError::Tonic(Box::new(status)))
+        .try_filter(|message| std::future::ready(!message.data_header.is_empty()));
     let mut batches = FlightRecordBatchStream::new_from_flight_data(messages);
     let mut rows = Vec::new();
     let mut bytes = 0;

@@ -84,14 +84,30 @@ impl FlightSql {
         caller: &Caller,
         handle: &[u8],
     ) -> Result<Submitted, QueryFailure> {
-        let PreparedEntry { prepared, mut rows } = self.prepared(caller, handle)?;
+        self.submit_prepared_with(caller, handle, Vec::new()).await
+    }
+
+    /// Submits a prepared statement with `given` rows of parameters, if there are any, instead of the bound ones.
+    pub(crate) async fn submit_prepared_with(
+        &self,
+        caller: &Caller,
+        handle: &[u8],
+        given: Vec<Vec<ScalarValue>>,
+    ) -> Result<Submitted, QueryFailure> {
+        let PreparedEntry {
+            prepared,
+            rows: bound,
+        } = self.prepared(caller, handle)?;
+        let mut rows = if given.is_empty() { bound } else { given };
         let values = match rows.len() {
             0 => Vec::new(),
             1 => rows.remove(0),
             n => {
                 return Err(Fault::new(
                     Code::InvalidParameterUsage,
-                    format!("{n} rows of parameters are bound, a query takes one"),
+                    format!(
+                        "{n} rows of parameters are bound, a statement takes one; run it once for each row"
+                    ),
                 )
                 .into());
             }

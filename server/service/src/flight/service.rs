@@ -284,16 +284,19 @@ impl FlightSqlService for FlightSql {
         })
     }
 
+    /// Drivers send the values of an update in the same call; one row, as for a query.
     async fn do_put_prepared_statement_update(
         &self,
         query: CommandPreparedStatementUpdate,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         let caller = self.call(&request)?;
-        let submitted = self
-            .submit_prepared(&caller, &query.prepared_statement_handle)
-            .await;
-        self.update(&request, submitted).await
+        let (metadata, extensions, messages) = request.into_parts();
+        let handle = query.prepared_statement_handle;
+        let rows = parameters::read_rows(messages).await.map_err(|f| to_status(&f))?;
+        let submitted = self.submit_prepared_with(&caller, &handle, rows).await;
+        self.update(&Request::from_parts(metadata, extensions, ()), submitted)
+            .await
     }
 
     async fn do_action_create_prepared_statement(

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use tonic::Extensions;
 use tonic::metadata::MetadataMap;
 
-use crate::auth::Authenticator;
-use crate::flight::connection::ConnectionId;
+use crate::auth::{Authenticator, Failures};
+use crate::flight::connection::{ConnectionId, Peer};
 
 /// Sessions that may exist at the same time; the longest unused goes first.
 const MAX_SESSIONS: usize = 10_000;
@@ -38,6 +38,7 @@ const SETTING_HEADERS: [&str; 9] = [
 #[derive(Debug)]
 pub(crate) struct Sessions {
     authenticator: Authenticator,
+    failures: Failures,
     sessions: Mutex<HashMap<String, SessionState>>,
 }
 
@@ -77,6 +78,7 @@ impl Sessions {
     pub(crate) fn new(authenticator: Authenticator) -> Self {
         Self {
             authenticator,
+            failures: Failures::default(),
             sessions: Mutex::default(),
         }
     }
@@ -84,6 +86,23 @@ impl Sessions {
     /// The authenticator, for the handshake.
     pub(crate) fn authenticator(&self) -> &Authenticator {
         &self.authenticator
+    }
+
+    /// Refuses a request without an identity, before any of it is decoded. Who shows wrong credentials again and
+    /// again waits for the refusal; nobody else does. Cancel safe.
+    pub(crate) async fn admit(&self, metadata: &MetadataMap, extensions: &Extensions) -> Result<(), Fault> {
+        let address = Peer::address_of(extensions).filter(|_| self.authenticator.is_guess(metadata));
+        let Some(address) = address else {
+            return self.authenticator.authenticate(metadata).map(drop);
+        };
+        self.failures.may_try(address)?;
+        let Err(fault) = self.authenticator.authenticate(metadata) else {
+            return Ok(());
+        };
+        tracing::info!(%address, "credentials refused");
+        let penalty = self.failures.failed(address, std::time::Instant::now());
+        tokio::time::sleep(penalty.wait).await;
+        Err(fault)
     }
 
     /// Identifies the caller of a request.
@@ -173,18 +192,12 @@ fn session_key(metadata: &MetadataMap, extensions: &Extensions) -> String {
     if let Some(cookie) = cookie(metadata) {
         return format!("cookie:{cookie}");
     }
-    match connection_id(extensions) {
-        Some(ConnectionId(id)) => format!("connection:{id}"),
+    match extensions.get::<Peer>() {
+        Some(Peer {
+            id: ConnectionId(id), ..
+        }) => format!("connection:{id}"),
         None => "connection:unknown".to_owned(),
     }
-}
-
-fn connection_id(extensions: &Extensions) -> Option<ConnectionId> {
-    extensions.get::<ConnectionId>().copied().or_else(|| {
-        extensions
-            .get::<tonic::transport::server::TlsConnectInfo<ConnectionId>>()
-            .map(|i| *i.get_ref())
-    })
 }
 
 fn cookie(metadata: &MetadataMap) -> Option<String> {

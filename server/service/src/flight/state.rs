@@ -15,7 +15,8 @@ use owlake_engine::{Engine, QueryFailure, Submitted};
 use owlake_fault::{Code, Fault};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Request, Response, Status};
 
 use crate::flight::bounded::Handles;
 use crate::flight::prepared::PreparedEntry;
@@ -27,7 +28,7 @@ use crate::flight::stream::{MessageStream, batch_stream, failure_status};
 /// Announced queries that wait for their DoGet.
 const MAX_TICKETS: usize = 1_000;
 /// How long a ticket waits.
-const TICKET_IDLE: Duration = Duration::from_secs(60);
+pub(crate) const TICKET_IDLE: Duration = Duration::from_secs(60);
 /// Prepared statements of all sessions.
 const MAX_PREPARED: usize = 10_000;
 /// How long an unused prepared statement stays.
@@ -99,10 +100,11 @@ impl FlightSql {
         sessions: Sessions,
         sql_info: SqlInfoData,
         xdbc: XdbcTypeInfoData,
+        ticket_idle: Duration,
     ) -> Arc<Self> {
         let state = FlightState {
             sessions,
-            tickets: Handles::new("ticket", MAX_TICKETS, TICKET_IDLE),
+            tickets: Handles::new("ticket", MAX_TICKETS, ticket_idle),
             statements: Handles::new("prepared statement", MAX_PREPARED, PREPARED_IDLE),
             running: Arc::default(),
             sql_info,
@@ -111,7 +113,10 @@ impl FlightSql {
         };
         let service = Arc::new(Self(Box::new(Arc::new(state))));
         let weak = Arc::downgrade(&service);
-        service.engine.runtimes().spawn_io(sweep(weak));
+        service
+            .engine
+            .runtimes()
+            .spawn_io(sweep(weak, SWEEP_EVERY.min(ticket_idle)));
         service
     }
 
@@ -125,8 +130,9 @@ impl FlightSql {
     }
 
     /// Refuses a request without an identity, before any of it is decoded.
-    pub(crate) fn authenticated<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        self.call(request).map(|_caller| ())
+    pub(crate) async fn admit(&self, metadata: &MetadataMap, extensions: &Extensions) -> Result<(), Status> {
+        let admitted = self.sessions.admit(metadata, extensions).await;
+        admitted.map_err(|f| to_status(&f))
     }
 
     /// Lists a query as running, so that it can be cancelled from another connection of its session.
@@ -244,9 +250,9 @@ fn ticket_handle(ticket: &Ticket) -> Option<String> {
 }
 
 /// Drops expired handles until the service is gone.
-async fn sweep(service: Weak<FlightSql>) {
+async fn sweep(service: Weak<FlightSql>, every: Duration) {
     loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
+        tokio::time::sleep(every).await;
         let Some(service) = service.upgrade() else {
             return;
         };

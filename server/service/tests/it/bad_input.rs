@@ -1,9 +1,7 @@
 //! Wrong input of every kind: a named error with its gRPC code, and a server that goes on.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use bytes::Bytes;
 use owlake::EngineConfig;
 use owlake_client::ClientError;
@@ -39,7 +37,7 @@ fn external(table: &str, key: &str) -> String {
     format!("CREATE EXTERNAL TABLE {table} STORED AS PARQUET LOCATION 's3://{BUCKET}/{key}/'")
 }
 
-fn assert_failure(context: &str, error: &ClientError, name: &str, code: Code, names: &str) {
+pub fn assert_failure(context: &str, error: &ClientError, name: &str, code: Code, names: &str) {
     let failure = error
         .failure()
         .unwrap_or_else(|| panic!("{context}\nnot the server's word: {error:?}"));
@@ -544,64 +542,6 @@ async fn a_corrupt_file_is_a_typed_error_that_names_it() {
             "after {name}"
         );
     }
-}
-
-fn parameters(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
-    RecordBatch::try_from_iter(columns).unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn parameters_of_wrong_type_or_number_are_refused() {
-    let server = start().await;
-    let text = || Arc::new(StringArray::from(vec!["many"])) as ArrayRef;
-    let number = || Arc::new(Int64Array::from(vec![7])) as ArrayRef;
-    let bindings = [
-        ("wrong type", parameters(vec![("1", text())])),
-        ("too many", parameters(vec![("1", number()), ("2", number())])),
-    ];
-    for (what, binding) in bindings {
-        let mut prepared = server
-            .client
-            .prepare("SELECT count(*) FROM t WHERE n < ?")
-            .await
-            .unwrap();
-        let error = match prepared.bind(&binding).await {
-            Ok(()) => prepared.query().await.expect_err(what),
-            Err(error) => error,
-        };
-        let failure = error.failure().unwrap();
-        let known = [
-            "INVALID_PARAMETER_USAGE",
-            "INVALID_CAST_ARGUMENT",
-            "TYPE_MISMATCH",
-        ];
-        assert!(known.contains(&failure.code.as_str()), "{what}: {error}");
-        assert_eq!(failure.grpc_code, Code::InvalidArgument, "{what}: {error}");
-        prepared.close().await.unwrap();
-    }
-    let unbound = server
-        .client
-        .prepare("SELECT count(*) FROM t WHERE n < ?")
-        .await
-        .unwrap();
-    let error = unbound.query().await.expect_err("unbound");
-    assert_failure(
-        "unbound",
-        &error,
-        "INVALID_PARAMETER_USAGE",
-        Code::InvalidArgument,
-        "",
-    );
-    let mut good = server
-        .client
-        .prepare("SELECT count(*) FROM t WHERE n < ?")
-        .await
-        .unwrap();
-    good.bind(&parameters(vec![("1", number())])).await.unwrap();
-    let batches: Vec<RecordBatch> = futures::TryStreamExt::try_collect(good.query().await.unwrap())
-        .await
-        .unwrap();
-    assert_eq!(crate::harness::integers(&batches[0]), [7]);
 }
 
 /// `WITH c0 AS (SELECT 1 AS n), c1 AS (SELECT * FROM c0, c0), ...`: each level doubles.

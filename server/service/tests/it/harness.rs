@@ -26,6 +26,7 @@ pub struct Builder {
     pub data_dir: Option<std::path::PathBuf>,
     pub local_roots: Vec<String>,
     pub clock: Option<fn() -> chrono::DateTime<chrono::Utc>>,
+    pub ticket_idle: Option<std::time::Duration>,
 }
 
 /// A served lake.
@@ -63,6 +64,9 @@ impl Builder {
         }
         if let Some(dir) = self.data_dir {
             builder = builder.data_dir(dir);
+        }
+        if let Some(idle) = self.ticket_idle {
+            builder = builder.ticket_idle(idle);
         }
         let lake = builder.build().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -9,17 +9,20 @@
     reason = "tests spawn, read the environment and stop at the first surprise; nobody imports them"
 )]
 
+mod accounts;
 mod avro_files;
 mod bad_input;
 mod caches;
 mod caches_disk;
 mod cancel;
+mod cancel_operators;
 mod cap;
 mod column_types;
 mod freshness;
 mod harness;
 mod io_counts;
 mod lifecycle;
+mod parameters;
 mod process;
 mod projection;
 mod random_queries;
@@ -28,5 +31,6 @@ mod reuse;
 mod row_formats;
 mod schedules;
 mod schema_evolution;
+mod security;
 mod slt;
 mod smoke;

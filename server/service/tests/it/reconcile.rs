@@ -12,8 +12,8 @@ use owlake_proto::v1::Counters;
 
 use crate::harness::{Answer, BUCKET, Builder, TestServer, connect, numbers, parquet_with, run};
 
-/// One query of each shape.
-const QUERIES: [&str; 9] = [
+/// One query of each shape, beside those of the scan-cost benchmark.
+const QUERIES: [&str; 19] = [
     "SELECT l_returnflag, sum(l_extendedprice) AS price, avg(l_discount) AS discount FROM lineitem_by_month \
      GROUP BY l_returnflag ORDER BY l_returnflag",
     "SELECT * FROM lineitem ORDER BY l_orderkey, l_linenumber",
@@ -27,6 +27,17 @@ const QUERIES: [&str; 9] = [
     "SELECT min(o_orderkey), max(o_orderkey) FROM orders",
     "SELECT DISTINCT dt, region FROM events WHERE hour BETWEEN 3 AND 5 ORDER BY dt, region",
     "SELECT o_orderkey FROM orders LIMIT 10",
+    // From here on: `benches/src/scan_cost.rs`.
+    "SELECT l_returnflag, sum(l_extendedprice) FROM lineitem_by_month GROUP BY l_returnflag ORDER BY l_returnflag",
+    "SELECT sum(l_extendedprice) FROM lineitem_by_month WHERE year = 1995 AND month = 3",
+    "SELECT sum(l_quantity) FROM lineitem_by_month WHERE year = 1996",
+    "SELECT year, count(*) FROM lineitem_by_month GROUP BY year ORDER BY year",
+    "SELECT count(*) FROM lineitem",
+    "SELECT min(o_orderdate), max(o_orderdate) FROM orders",
+    "SELECT count(*) FROM orders WHERE o_orderkey = 7",
+    "SELECT sum(l_extendedprice * l_discount) FROM lineitem WHERE l_quantity < 24",
+    "SELECT n_name, count(*) FROM customer JOIN nation ON c_nationkey = n_nationkey GROUP BY n_name ORDER BY n_name",
+    "SELECT * FROM lineitem LIMIT 10",
 ];
 
 /// The generated lake, made once for all tests here.
@@ -189,6 +200,7 @@ async fn eight_at_once_each_receipt_is_its_own() {
         for sql in QUERIES {
             // Cold for all eight, then warm for all eight.
             for _ in 0..2 {
+                server.store.reset_log();
                 let clients = join_all((0..8).map(|_| connect(&server.url))).await;
                 let answers = join_all(clients.iter().map(|client| run(client, sql))).await;
                 let answers: Vec<Answer> = answers
@@ -197,10 +209,12 @@ async fn eight_at_once_each_receipt_is_its_own() {
                     .collect();
                 server.store.wait_idle().await;
                 let expected = alone.query(sql).await;
+                let mut counts = Vec::new();
                 for answer in &answers {
-                    reconcile(&server.store, &answer.receipt, sql);
+                    counts.push(reconcile(&server.store, &answer.receipt, sql));
                     same_need(&expected, answer, sql);
                 }
+                adds_up(&server.store, &counts);
             }
         }
     }

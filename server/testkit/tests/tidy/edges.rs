@@ -101,7 +101,7 @@ const NOT_DIRECT: &[(&str, &[&str])] = &[
     ),
 ];
 
-static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
+pub(crate) static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
     // For this machine only: other platforms' packages need not be downloaded.
     let rustc = Command::new("rustc").arg("-vV").output().unwrap();
     let version = String::from_utf8(rustc.stdout).unwrap();
@@ -116,7 +116,7 @@ static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
         .unwrap()
 });
 
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
         None => name == pattern,
@@ -125,6 +125,15 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 /// Names of all packages that end up in a build of `member`, without those of its tests.
 fn reached(member: &str) -> BTreeSet<String> {
+    assert!(
+        METADATA.workspace_packages().iter().any(|p| p.name == member),
+        "{member}"
+    );
+    reached_from(member)
+}
+
+/// Names of all packages that a build of any package needs.
+pub(crate) fn reached_from(package: &str) -> BTreeSet<String> {
     let nodes: BTreeMap<&PackageId, _> = METADATA
         .resolve
         .as_ref()
@@ -134,9 +143,9 @@ fn reached(member: &str) -> BTreeSet<String> {
         .map(|node| (&node.id, node))
         .collect();
     let start = METADATA
-        .workspace_packages()
-        .into_iter()
-        .find(|p| p.name == member)
+        .packages
+        .iter()
+        .find(|p| p.name == package && nodes.contains_key(&p.id))
         .unwrap();
     let mut reached = BTreeSet::from([&start.id]);
     let mut next = vec![&start.id];

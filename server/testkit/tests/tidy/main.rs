@@ -7,6 +7,7 @@
 mod advisories;
 mod documents;
 mod edges;
+mod library;
 mod lock;
 mod sources;
 

@@ -1,0 +1,289 @@
+//! Ends of queries in the middle of a join, a sort or a spill, and of queries that nobody ever fetched.
+
+use std::time::Duration;
+
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::sql::{CommandStatementQuery, ProstMessageExt};
+use arrow_flight::{
+    CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor, FlightInfo,
+};
+use futures::TryStreamExt;
+use owlake::EngineConfig;
+use owlake_client::Client;
+use owlake_mems3::{Gate, Operation};
+use prost::Message;
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request};
+
+use crate::harness::{BUCKET, Builder, TestServer, numbers, one, text_rows};
+
+/// The promise.
+const WITHIN: Duration = Duration::from_secs(1);
+/// Only keeps a broken test from hanging.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Rows of each of the four files.
+const ROWS: i64 = 400_000;
+
+/// Operators that hold their input when the last file has not come yet.
+const JOIN: &str = "SELECT count(*) AS stopped FROM t a JOIN t b ON a.n = b.n + 1";
+const SORT: &str = "SELECT n AS stopped FROM t ORDER BY n DESC";
+const AGGREGATE: &str = "SELECT n AS stopped, count(*) FROM t GROUP BY n";
+
+/// A server with one slot and this much memory for a query; its spill files go to `spill`.
+async fn server(query_memory_bytes: usize, spill: &std::path::Path) -> TestServer {
+    let engine = EngineConfig {
+        max_running: 1,
+        query_memory_bytes,
+        spill_dir: Some(spill.to_owned()),
+        cpu_threads: Some(1),
+        ..EngineConfig::default()
+    };
+    let server = Builder {
+        engine,
+        ..Builder::default()
+    }
+    .start()
+    .await;
+    for part in 0..4 {
+        server.put(
+            &format!("t/part-{part}.parquet"),
+            &numbers(part * ROWS..(part + 1) * ROWS),
+        );
+    }
+    let ddl = format!("CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/t/'");
+    server.query(&ddl).await;
+    // Listing and footers are cached from here on: what is held below is data.
+    assert_eq!(one(&server.query("SELECT count(*) FROM t").await), 4 * ROWS);
+    server
+}
+
+/// State and error of all ledger rows of a statement, once none of them runs any more.
+async fn ledger(server: &TestServer, sql: &str) -> Vec<Vec<String>> {
+    let sql = format!("SELECT state, error_code FROM system.queries WHERE query = '{sql}'");
+    let settled = async {
+        loop {
+            let rows = server.query(&sql).await.rows;
+            if !rows.is_empty() && rows.iter().all(|row| row[0] != "RUNNING" && row[0] != "QUEUED") {
+                return rows;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, settled)
+        .await
+        .expect("the ledger row never became final")
+}
+
+fn cancelled() -> Vec<Vec<String>> {
+    vec![vec!["CANCELLED".to_owned(), "USER_CANCELED".to_owned()]]
+}
+
+fn files_in(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_in(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// Starts `sql`, waits until it is held and `when` is true, cancels it through the wire.
+async fn cancel_when(client: &Client, sql: &str, gate: &Gate, when: impl Fn() -> bool) {
+    let mut stream = client.query(sql).await.unwrap();
+    let held = async {
+        gate.wait_reached().await;
+        while !when() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        end = stream.try_next() => panic!("{sql} ended before it was stopped: {end:?}"),
+        held = timeout(PATIENCE, held) => held.unwrap_or_else(|_| panic!("{sql} was never held")),
+    }
+    let receipt = stream
+        .cancel(PATIENCE)
+        .await
+        .expect("a cancelled query has a receipt");
+    assert!(
+        receipt.counters.unwrap().data_scanned_bytes > 0,
+        "{sql} had not begun to read"
+    );
+}
+
+/// What holds after every stop of a running query.
+async fn assert_ended(server: &TestServer, sql: &str, gate: Gate) {
+    timeout(WITHIN, server.store.wait_idle())
+        .await
+        .expect("object reads went on for more than a second");
+    let requests = server.store.counts().requests();
+    assert_eq!(ledger(server, sql).await, cancelled(), "{sql}");
+    gate.release();
+    // There is one slot, and no memory or disk is left behind.
+    assert_eq!(one(&server.query("SELECT 1").await), 1);
+    assert_eq!(
+        server.store.counts().requests(),
+        requests,
+        "a stopped query went on reading"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_a_sort_and_an_aggregate_stop_in_the_middle() {
+    let spill = tempfile::tempdir().unwrap();
+    for sql in [JOIN, SORT, AGGREGATE] {
+        let server = server(1 << 30, spill.path()).await;
+        let gate = server.store.pause_after("t/part-3", Operation::GetObject);
+        cancel_when(&server.client, sql, &gate, || true).await;
+        assert_ended(&server, sql, gate).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_has_spilled_stops_and_leaves_no_file() {
+    for sql in [SORT, AGGREGATE] {
+        let spill = tempfile::tempdir().unwrap();
+        let server = server(16 << 20, spill.path()).await;
+        let gate = server.store.pause_after("t/part-3", Operation::GetObject);
+        cancel_when(&server.client, sql, &gate, || !files_in(spill.path()).is_empty()).await;
+        assert_ended(&server, sql, gate).await;
+        assert_eq!(files_in(spill.path()), Vec::<std::path::PathBuf>::new(), "{sql}");
+    }
+}
+
+/// Flight without our client: announces, and never fetches.
+async fn flight(server: &TestServer) -> FlightServiceClient<Channel> {
+    let endpoint = Endpoint::from_shared(server.url.replace("grpc://", "http://")).unwrap();
+    FlightServiceClient::new(endpoint.connect().await.unwrap())
+}
+
+async fn announce(flight: &mut FlightServiceClient<Channel>, sql: &str) -> FlightInfo {
+    let command = CommandStatementQuery {
+        query: sql.to_owned(),
+        transaction_id: None,
+    };
+    let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+    flight.get_flight_info(descriptor).await.unwrap().into_inner()
+}
+
+async fn action(flight: &mut FlightServiceClient<Channel>, name: &str, body: Vec<u8>) -> Vec<u8> {
+    let action = arrow_flight::Action::new(name, body);
+    let results = flight.do_action(action).await.unwrap().into_inner();
+    let results: Vec<_> = results.try_collect().await.unwrap();
+    results[0].body.to_vec()
+}
+
+async fn state(server: &TestServer, sql: &str) -> Vec<Vec<String>> {
+    let query = format!("SELECT state FROM system.queries WHERE query = '{sql}'");
+    server.query(&query).await.rows
+}
+
+/// The ticket is worth nothing any more, the row is final and alone, no object was touched.
+async fn assert_never_ran(
+    server: &TestServer,
+    flight: &mut FlightServiceClient<Channel>,
+    info: &FlightInfo,
+    requests: u64,
+) {
+    assert_eq!(ledger(server, SORT).await, cancelled());
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    let refused = flight.do_get(Request::new(ticket)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound, "{refused}");
+    assert_eq!(ledger(server, SORT).await, cancelled());
+    assert_eq!(server.store.counts().requests(), requests);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_ends_a_query_that_was_never_fetched() {
+    let spill = tempfile::tempdir().unwrap();
+    let server = server(1 << 30, spill.path()).await;
+    let mut flight = flight(&server).await;
+    let info = announce(&mut flight, SORT).await;
+    assert_eq!(state(&server, SORT).await, [["RUNNING"]]);
+    let requests = server.store.counts().requests();
+    let body = CancelFlightInfoRequest::new(info.clone()).encode_to_vec();
+    let answer = action(&mut flight, "CancelFlightInfo", body.clone()).await;
+    let answer = CancelFlightInfoResult::decode(answer.as_slice()).unwrap();
+    assert_eq!(answer.status(), CancelStatus::Cancelled);
+    assert_never_ran(&server, &mut flight, &info, requests).await;
+    let again = action(&mut flight, "CancelFlightInfo", body).await;
+    let again = CancelFlightInfoResult::decode(again.as_slice()).unwrap();
+    assert_eq!(again.status(), CancelStatus::NotCancellable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_session_ends_what_it_never_fetched_and_nothing_else() {
+    let spill = tempfile::tempdir().unwrap();
+    let server = server(1 << 30, spill.path()).await;
+    let mut ours = flight(&server).await;
+    let mut other = flight(&server).await;
+    let info = announce(&mut ours, SORT).await;
+    let requests = server.store.counts().requests();
+    let kept = announce(&mut other, AGGREGATE).await;
+    action(&mut ours, "CloseSession", Vec::new()).await;
+    assert_never_ran(&server, &mut ours, &info, requests).await;
+    assert_eq!(state(&server, AGGREGATE).await, [["RUNNING"]]);
+    // A ticket belongs to its session: another one can neither fetch nor cancel it.
+    let ticket = kept.endpoint[0].ticket.clone().unwrap();
+    assert_eq!(
+        ours.do_get(ticket.clone()).await.unwrap_err().code(),
+        Code::NotFound
+    );
+    let messages = other.do_get(ticket).await.unwrap().into_inner();
+    assert!(messages.try_collect::<Vec<_>>().await.unwrap().len() > 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_is_never_fetched_ends_by_itself() {
+    let server = Builder {
+        ticket_idle: Some(Duration::from_millis(500)),
+        ..Builder::default()
+    }
+    .start()
+    .await;
+    server.put("t/part-0.parquet", &numbers(0..10));
+    let ddl = format!("CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/t/'");
+    server.query(&ddl).await;
+    let mut flight = flight(&server).await;
+    let info = announce(&mut flight, SORT).await;
+    let requests = server.store.counts().requests();
+    let sql =
+        format!("SELECT state, error_code FROM system.queries WHERE query = '{SORT}' AND state <> 'RUNNING'");
+    let ended = async {
+        // Not over the wire, where a slow machine's tickets might run out too.
+        while server
+            .lake
+            .query(&sql)
+            .run()
+            .await
+            .unwrap()
+            .collect()
+            .await
+            .unwrap()
+            .is_empty()
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, ended)
+        .await
+        .expect("a ticket that nobody fetches lives on");
+    let rows = server
+        .lake
+        .query(&sql)
+        .run()
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap();
+    assert_eq!(text_rows(&rows[0]), cancelled());
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    assert_eq!(flight.do_get(ticket).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(server.store.counts().requests(), requests);
+}
