@@ -146,13 +146,22 @@ async fn a_join_a_sort_and_an_aggregate_stop_in_the_middle() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_has_spilled_stops_and_leaves_no_file() {
-    for sql in [SORT, AGGREGATE] {
+    // A sort sets 10 MiB apart for merging; what is left is less than the rows of three files.
+    for (sql, memory_bytes) in [(SORT, 22 << 20), (AGGREGATE, 16 << 20)] {
         let spill = tempfile::tempdir().unwrap();
-        let server = server(16 << 20, spill.path()).await;
+        let server = server(memory_bytes, spill.path()).await;
         let gate = server.store.pause_after("t/part-3", Operation::GetObject);
         cancel_when(&server.client, sql, &gate, || !files_in(spill.path()).is_empty()).await;
         assert_ended(&server, sql, gate).await;
-        assert_eq!(files_in(spill.path()), Vec::<std::path::PathBuf>::new(), "{sql}");
+        // A thread that was writing lets go of its file when it looks up.
+        let removed = async {
+            while !files_in(spill.path()).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, removed)
+            .await
+            .unwrap_or_else(|_| panic!("{sql} left {:?}", files_in(spill.path())));
     }
 }
 
