@@ -25,6 +25,7 @@ use crate::bad_input::assert_failure;
 use crate::harness::{BUCKET, TestServer, integers, numbers};
 
 const ONE: &str = "SELECT count(*) FROM t WHERE n < ?";
+const TWO: &str = "SELECT count(*) FROM t WHERE n < ? AND n > ?";
 
 async fn start() -> TestServer {
     let server = TestServer::start().await;
@@ -97,104 +98,77 @@ async fn values_that_fit_are_cast_whatever_type_a_driver_chose() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_of_wrong_type_or_number_are_refused_each_by_its_name() {
+async fn values_of_a_wrong_type_are_refused_each_by_its_place() {
     let server = start().await;
-    let two = "SELECT count(*) FROM t WHERE n < ? AND n > ?";
-    let none = "SELECT count(*) FROM t";
     let binary: ArrayRef = Arc::new(BinaryArray::from(vec![&b"7"[..]]));
     let fraction: ArrayRef = Arc::new(
         Decimal128Array::from(vec![750])
             .with_precision_and_scale(10, 2)
             .unwrap(),
     );
+    let first = [
+        ("no number", text("many")),
+        ("a fraction", double(7.5)),
+        ("a decimal fraction", fraction),
+        ("too large", double(1e30)),
+        ("no finite number", double(f64::NAN)),
+        ("bytes", binary),
+    ];
+    for (what, value) in first {
+        let error = bound(&server, ONE, &row(vec![value])).await.expect_err(what);
+        assert_failure(
+            what,
+            &error,
+            "TYPE_MISMATCH",
+            Code::InvalidArgument,
+            "parameter 1",
+        );
+    }
+    let second = row(vec![int(7), text("many")]);
+    let error = bound(&server, TWO, &second).await.unwrap_err();
+    assert_failure(
+        "the second",
+        &error,
+        "TYPE_MISMATCH",
+        Code::InvalidArgument,
+        "parameter 2",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_number_of_values_is_refused_and_the_statement_stays_good() {
+    let server = start().await;
     let two_rows: ArrayRef = Arc::new(Int64Array::from(vec![7, 8]));
+    let refused = |what, error: &ClientError, names| {
+        assert_failure(
+            what,
+            error,
+            "INVALID_PARAMETER_USAGE",
+            Code::InvalidArgument,
+            names,
+        );
+    };
     let cases = [
-        (
-            "no number",
-            ONE,
-            row(vec![text("many")]),
-            "TYPE_MISMATCH",
-            "parameter 1",
-        ),
-        (
-            "a fraction",
-            ONE,
-            row(vec![double(7.5)]),
-            "TYPE_MISMATCH",
-            "parameter 1",
-        ),
-        (
-            "a decimal fraction",
-            ONE,
-            row(vec![fraction]),
-            "TYPE_MISMATCH",
-            "parameter 1",
-        ),
-        (
-            "too large",
-            ONE,
-            row(vec![double(1e30)]),
-            "TYPE_MISMATCH",
-            "parameter 1",
-        ),
-        (
-            "no finite number",
-            ONE,
-            row(vec![double(f64::NAN)]),
-            "TYPE_MISMATCH",
-            "parameter 1",
-        ),
-        ("bytes", ONE, row(vec![binary]), "TYPE_MISMATCH", "parameter 1"),
-        (
-            "the second",
-            two,
-            row(vec![int(7), text("many")]),
-            "TYPE_MISMATCH",
-            "parameter 2",
-        ),
-        (
-            "too many",
-            ONE,
-            row(vec![int(7), int(8)]),
-            "INVALID_PARAMETER_USAGE",
-            "2 values",
-        ),
-        (
-            "too few",
-            two,
-            row(vec![int(7)]),
-            "INVALID_PARAMETER_USAGE",
-            "1 values",
-        ),
+        ("too many", ONE, row(vec![int(7), int(8)]), "2 values"),
+        ("too few", TWO, row(vec![int(7)]), "1 values"),
         (
             "not asked for",
-            none,
+            "SELECT count(*) FROM t",
             row(vec![int(7)]),
-            "INVALID_PARAMETER_USAGE",
             "0 parameters",
         ),
-        (
-            "many rows",
-            ONE,
-            row(vec![two_rows]),
-            "INVALID_PARAMETER_USAGE",
-            "2 rows",
-        ),
+        ("many rows", ONE, row(vec![two_rows]), "2 rows"),
     ];
-    for (what, sql, binding, name, names) in cases {
+    for (what, sql, binding, names) in cases {
         let error = bound(&server, sql, &binding).await.expect_err(what);
-        assert_failure(what, &error, name, Code::InvalidArgument, names);
+        refused(what, &error, names);
     }
     let unbound = server.client.prepare(ONE).await.unwrap();
-    let error = unbound.query().await.expect_err("unbound");
-    assert_failure(
+    refused(
         "unbound",
-        &error,
-        "INVALID_PARAMETER_USAGE",
-        Code::InvalidArgument,
+        &unbound.query().await.expect_err("unbound"),
         "0 values",
     );
-    // The handle is good for another try, and a refusal leaves the statement as it was.
     let mut again = server.client.prepare(ONE).await.unwrap();
     again.bind(&row(vec![text("many")])).await.unwrap();
     assert!(again.query().await.is_err());
