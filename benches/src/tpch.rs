@@ -1,0 +1,259 @@
+//! The 22 queries of TPC-H on local files: Owlake over Flight SQL, DataFusion and DuckDB in process.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use owlake_client::Client;
+use serde_json::json;
+
+use crate::Failure;
+use crate::answers::{normal, text_rows};
+use crate::flight::{Server, binary, rows, timed};
+use crate::peers::Peer;
+use crate::plot::Chart;
+use crate::report::{Report, Table, geometric_mean, median, seconds};
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Size of the tables; 1 is 6 million line items
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    scale: f64,
+    /// Runs of each query after one that is not counted; seconds are their median
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    runs: usize,
+    /// Keeps the generated files here, for the next time; one directory per scale
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The binary [default: `owlake` beside this program]
+    #[arg(long, value_name = "FILE")]
+    owlake: Option<PathBuf>,
+    /// Also runs DuckDB; the Python that benches/peers-setup prints
+    #[arg(long, value_name = "PYTHON")]
+    peers: Option<PathBuf>,
+}
+
+const TABLES: [&str; 8] = [
+    "region", "nation", "supplier", "part", "partsupp", "customer", "orders", "lineitem",
+];
+
+/// One way to run a query.
+enum Engine {
+    Owlake(Box<Client>),
+    DataFusion(SessionContext),
+    Peer(Peer),
+}
+
+/// An engine, and per query its seconds or why there are none.
+struct Column {
+    name: String,
+    cells: Vec<Result<f64, String>>,
+}
+
+type Rows = Vec<Vec<String>>;
+
+pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
+    report.name("tpch");
+    let generated = tempfile::tempdir()?;
+    let root = options
+        .data
+        .clone()
+        .unwrap_or_else(|| generated.path().to_owned());
+    std::fs::create_dir_all(&root)?;
+    let lake = generate(&root.canonicalize()?, options.scale)?;
+    let queries = queries(options.scale)?;
+    report.line(&format!(
+        "tpch: scale {}, local files; median of {} after one run that is not counted\n",
+        options.scale, options.runs
+    ))?;
+    // Serves until the end.
+    let (_server, owlake) = owlake(options, &lake).await?;
+    let mut engines = vec![
+        (format!("Owlake {}", env!("CARGO_PKG_VERSION")), owlake),
+        (
+            format!("DataFusion {}", datafusion::DATAFUSION_VERSION),
+            datafusion(&lake).await?,
+        ),
+    ];
+    if let Some(python) = &options.peers {
+        let tables: Vec<_> = TABLES.iter().map(|name| json!({"name": name})).collect();
+        let mut peer = Peer::start(
+            python,
+            "DuckDB",
+            "duckdb",
+            &json!({"directory": lake, "tables": tables}),
+        )?;
+        peer.open()?;
+        engines.push((peer.name.clone(), Engine::Peer(peer)));
+    }
+    let mut columns: Vec<Column> = Vec::new();
+    let mut answers: Vec<Rows> = Vec::new();
+    for (name, mut engine) in engines {
+        let mut cells = Vec::new();
+        for (index, sql) in queries.iter().enumerate() {
+            let measured = engine.measure(sql, options.runs).await;
+            let cell = match (measured, answers.get(index)) {
+                (Ok((_, rows)), Some(expected)) if !alike(&rows, expected) => {
+                    Err("another answer".to_owned())
+                }
+                (Ok((times, rows)), _) => {
+                    if columns.is_empty() {
+                        answers.push(rows);
+                    }
+                    Ok(median(&times))
+                }
+                (Err(error), _) if columns.is_empty() => return Err(error),
+                (Err(error), _) => Err(error.to_string()),
+            };
+            cells.push(cell);
+        }
+        columns.push(Column { name, cells });
+    }
+    show(&columns, report)
+}
+
+impl Engine {
+    /// Seconds of each counted run, and the rows of the one before.
+    async fn measure(&mut self, sql: &str, runs: usize) -> Result<(Vec<f64>, Rows), Failure> {
+        let answer = match self {
+            Self::Owlake(client) => text_rows(&rows(client, sql).await?)?,
+            Self::DataFusion(context) => text_rows(&context.sql(sql).await?.collect().await?)?,
+            Self::Peer(peer) => peer.run(sql)?.rows,
+        };
+        let mut times = Vec::new();
+        for _ in 0..runs.max(1) {
+            times.push(self.once(sql).await?);
+        }
+        Ok((times, normal(answer)))
+    }
+
+    async fn once(&mut self, sql: &str) -> Result<f64, Failure> {
+        match self {
+            Self::Owlake(client) => timed(client, sql).await,
+            Self::DataFusion(context) => {
+                let begun = Instant::now();
+                context.sql(sql).await?.collect().await?;
+                Ok(begun.elapsed().as_secs_f64())
+            }
+            Self::Peer(peer) => Ok(peer.run(sql)?.seconds),
+        }
+    }
+}
+
+/// The same rows; numbers may differ by rounding, since engines average decimals with different scales.
+fn alike(mine: &Rows, theirs: &Rows) -> bool {
+    let cells = |a: &String, b: &String| {
+        a == b
+            || matches!((a.parse::<f64>(), b.parse::<f64>()),
+                (Ok(a), Ok(b)) if (a - b).abs() <= 0.01 + 1e-6 * a.abs().max(b.abs()))
+    };
+    mine.len() == theirs.len()
+        && mine
+            .iter()
+            .zip(theirs)
+            .all(|(a, b)| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| cells(a, b)))
+}
+
+async fn owlake(options: &Options, lake: &Path) -> Result<(Server, Engine), Failure> {
+    // Nothing is on it; the server's configuration names a store all the same.
+    let store = crate::store::start()?;
+    let server = Server::start(&binary(options.owlake.as_ref())?, &store, Some(lake))?;
+    let client = server.connect().await?;
+    for ddl in owlake::demo::lake::ddl(&format!("file://{}/", lake.display())) {
+        timed(&client, &ddl).await?;
+    }
+    Ok((server, Engine::Owlake(Box::new(client))))
+}
+
+async fn datafusion(lake: &Path) -> Result<Engine, Failure> {
+    let context = SessionContext::new();
+    for table in TABLES {
+        let path = format!("{}/{table}/", lake.display());
+        context
+            .register_parquet(table, path, ParquetReadOptions::default())
+            .await?;
+    }
+    Ok(Engine::DataFusion(context))
+}
+
+/// The tables as files below `root`, made unless they are there.
+fn generate(root: &Path, scale: f64) -> Result<PathBuf, Failure> {
+    let lake = root.join(format!("scale-{scale}"));
+    let done = lake.join("complete");
+    if !done.exists() {
+        owlake::demo::lake::generate(scale, |key, bytes| {
+            if !TABLES.iter().any(|table| key.starts_with(&format!("{table}/"))) {
+                return Ok(());
+            }
+            let path = lake.join(key);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            std::fs::write(path, bytes)
+        })?;
+        std::fs::write(done, "")?;
+    }
+    Ok(lake)
+}
+
+/// `testdata/tpch/`, with the fraction of query 11 that the scale asks for.
+fn queries(scale: f64) -> Result<Vec<String>, Failure> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tpch");
+    let fraction = format!("{:.10}", 0.0001 / scale);
+    (1..=22)
+        .map(|number| {
+            let text = std::fs::read_to_string(folder.join(format!("q{number:02}.sql")))?;
+            Ok(text.replace(":fraction", &fraction))
+        })
+        .collect()
+}
+
+fn show(columns: &[Column], report: &mut Report) -> Result<(), Failure> {
+    let mut headers = vec!["query"];
+    headers.extend(columns.iter().map(|c| c.name.as_str()));
+    let mut table = Table::new(&headers);
+    let mut groups = Vec::new();
+    for index in 0..22 {
+        let cells: Vec<Option<f64>> = columns
+            .iter()
+            .map(|c| c.cells[index].as_ref().ok().copied())
+            .collect();
+        let mut row = vec![format!("Q{}", index + 1)];
+        row.extend(
+            cells
+                .iter()
+                .map(|cell| cell.map_or_else(|| "-".to_owned(), seconds)),
+        );
+        table.row(row);
+        groups.push((format!("Q{}", index + 1), cells));
+    }
+    // Only queries that all engines answered, or the means would not compare.
+    let all = |index: &usize| columns.iter().all(|c| c.cells[*index].is_ok());
+    let common: Vec<usize> = (0..22).filter(all).collect();
+    let mut row = vec![format!("geometric mean of {}", common.len())];
+    for column in columns {
+        let times: Vec<f64> = common
+            .iter()
+            .filter_map(|index| column.cells[*index].as_ref().ok().copied())
+            .collect();
+        row.push(seconds(geometric_mean(&times)));
+    }
+    table.row(row);
+    report.table(&table)?;
+    for column in columns {
+        for (index, cell) in column.cells.iter().enumerate() {
+            if let Err(why) = cell {
+                report.line(&format!("- {}, Q{}: {why}", column.name, index + 1))?;
+            }
+        }
+    }
+    let chart = Chart {
+        title: "TPC-H on local files".to_owned(),
+        unit: "seconds".to_owned(),
+        series: columns.iter().map(|c| c.name.clone()).collect(),
+        groups,
+        logarithmic: true,
+    };
+    report.plot("tpch", &chart)
+}
