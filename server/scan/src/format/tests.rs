@@ -1,3 +1,5 @@
+//! Which tables are read and by what; partitions with a SerDe of their own.
+
 use super::*;
 
 /// A table as a crawler of Glue describes it.

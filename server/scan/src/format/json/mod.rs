@@ -3,6 +3,7 @@
 //! Values are cut out of the line as they stand there: numbers keep their digits, and text columns can hold the JSON of
 //! an object. serde_json checks them and finds their ends. What a value means for a column is in `value`.
 
+mod parts;
 mod value;
 
 use std::borrow::Cow;
@@ -10,9 +11,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use owlake_catalog::HiveType;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
+use self::parts::{Member, Parts, elements, members, scalar_text};
 use self::value::Rules;
 use super::RowDecoder;
 use super::columns::{ColumnBuilder, Scalar};
@@ -131,128 +131,6 @@ enum Shape {
     Struct(Fields),
 }
 
-/// A member of an object: its name unescaped, and its value as it stands in the line.
-type Member<'a> = (Cow<'a, str>, &'a str);
-
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// A JSON text on its way to its parts; serde_json checks and measures each.
-struct Parts<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Parts<'a> {
-    fn rest(&self) -> &'a str {
-        &self.text[self.at..]
-    }
-
-    /// The next character that is no blank.
-    fn peek(&mut self) -> Option<u8> {
-        let blanks = self
-            .rest()
-            .bytes()
-            .take_while(|b| b.is_ascii_whitespace())
-            .count();
-        self.at += blanks;
-        self.rest().bytes().next()
-    }
-
-    /// The next character that is no blank, which has to be one of `wanted`.
-    fn take(&mut self, wanted: &[u8]) -> Result<u8, String> {
-        match self.peek() {
-            Some(found) if wanted.contains(&found) => {
-                self.at += 1;
-                Ok(found)
-            }
-            _ => Err(format!(
-                "unexpected {} at character {}",
-                shown(self.rest()),
-                self.at
-            )),
-        }
-    }
-
-    /// The next value, and where it ends.
-    fn one<T: Deserialize<'a>>(&mut self) -> Result<(T, &'a str), String> {
-        let start = self.at;
-        let mut values = serde_json::Deserializer::from_str(self.rest()).into_iter::<T>();
-        let value = values
-            .next()
-            .ok_or_else(|| "it is cut short".to_owned())?
-            .map_err(|e| e.to_string())?;
-        self.at += values.byte_offset();
-        Ok((value, self.text[start..self.at].trim()))
-    }
-
-    fn value(&mut self) -> Result<&'a str, String> {
-        Ok(self.one::<IgnoredAny>()?.1)
-    }
-
-    fn members(&mut self) -> Result<Vec<Member<'a>>, String> {
-        self.take(b"{")?;
-        let mut members = Vec::new();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(members);
-        }
-        loop {
-            let (Name(name), _) = self.one::<Name<'a>>()?;
-            self.take(b":")?;
-            members.push((name, self.value()?));
-            if self.take(b",}")? == b'}' {
-                return Ok(members);
-            }
-        }
-    }
-
-    fn elements(&mut self) -> Result<Vec<&'a str>, String> {
-        self.take(b"[")?;
-        let mut elements = Vec::new();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(elements);
-        }
-        loop {
-            elements.push(self.value()?);
-            if self.take(b",]")? == b']' {
-                return Ok(elements);
-            }
-        }
-    }
-
-    fn end(&self) -> Result<(), String> {
-        match self.rest().trim() {
-            "" => Ok(()),
-            more => Err(format!("{} follows it", shown(more))),
-        }
-    }
-}
-
-fn elements(raw: &str) -> Result<Vec<&str>, String> {
-    let mut parts = Parts { text: raw, at: 0 };
-    let elements = parts.elements()?;
-    parts.end()?;
-    Ok(elements)
-}
-
-fn members(raw: &str) -> Result<Vec<Member<'_>>, String> {
-    let mut parts = Parts { text: raw, at: 0 };
-    let members = parts.members()?;
-    parts.end()?;
-    Ok(members)
-}
-
-/// Text of a JSON string; other scalars as they stand in the file.
-fn scalar_text(raw: &str) -> Result<Cow<'_, str>, String> {
-    if raw.starts_with('"') {
-        let Name(text) = serde_json::from_str(raw).map_err(|e| e.to_string())?;
-        return Ok(text);
-    }
-    Ok(Cow::Borrowed(raw))
-}
-
 /// Decodes lines.
 pub(crate) struct JsonDecoder {
     serde: Json,
@@ -286,7 +164,7 @@ impl RowDecoder for JsonDecoder {
 impl JsonDecoder {
     fn hive_row<'a>(&self, line: &'a str) -> Result<Vec<Option<&'a str>>, String> {
         // What follows the object is not looked at, as in Hive.
-        let mut parts = Parts { text: line, at: 0 };
+        let mut parts = Parts::of(line);
         let members = parts.members().map_err(|e| format!("no JSON object: {e}"))?;
         self.serde.by_field(&self.fields, members)
     }

@@ -1,3 +1,5 @@
+//! Both JSON SerDes on lines that are easy to get wrong, and rows written and read again.
+
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use owlake_catalog::model::Parameters;
 use proptest::prelude::*;

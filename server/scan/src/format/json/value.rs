@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use base64::Engine;
 use owlake_catalog::HiveType;
 
-use super::{scalar_text, shown};
+use super::parts::scalar_text;
+use super::shown;
 use crate::format::columns::Scalar;
 use crate::format::text;
 

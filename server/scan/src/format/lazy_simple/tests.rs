@@ -1,3 +1,5 @@
+//! Delimited text on lines that are easy to get wrong, and rows written and read again.
+
 use arrow::array::{Array, ArrayRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use owlake_catalog::model::Parameters;

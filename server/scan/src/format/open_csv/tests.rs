@@ -1,3 +1,5 @@
+//! Quoted CSV on lines that are easy to get wrong, and rows written and read again.
+
 use owlake_catalog::model::Parameters;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Texts as values of each type.
+
 use super::*;
 
 #[test]
