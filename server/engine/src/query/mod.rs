@@ -3,6 +3,7 @@
 mod explain;
 mod limits;
 mod plan;
+mod proof;
 mod record;
 mod reused;
 mod run;

@@ -21,7 +21,7 @@ use crate::commands::CommandRunner;
 use crate::context::{QueryContext, SessionSettings};
 use crate::engine::Shared;
 use crate::error::fault_from;
-use crate::query::limits::{quiesce, spilled_bytes, within};
+use crate::query::limits::{quiesce, within};
 use crate::query::plan::{StatementKind, Submitted, Work};
 use crate::query::{QueryAccount, QueryFailure};
 use crate::reuse::{Found, Reuse};
@@ -39,9 +39,9 @@ pub struct RunningQuery {
     pub(super) context: Arc<QueryContext>,
     pub(super) schema: SchemaRef,
     kind: StatementKind,
-    deadline: Instant,
+    pub(super) deadline: Instant,
     settings: Option<SessionSettings>,
-    open: Option<Open>,
+    pub(super) open: Option<Open>,
     receipt: Option<Receipt>,
     failure: Option<QueryFailure>,
 }
@@ -54,9 +54,11 @@ pub(super) struct Open {
     pub(super) source: Option<Source>,
     pub(super) attempt: Option<Attempt>,
     /// The batch that is held back until it is known not to be the last, or that nothing was stale.
-    held: Option<RecordBatch>,
+    pub(super) held: Option<RecordBatch>,
     pub(super) ready: VecDeque<RecordBatch>,
-    replanned: bool,
+    pub(super) replanned: bool,
+    /// Every cached listing of this attempt was current when rows began to leave.
+    pub(super) proved: bool,
     pub(super) reuse: Option<Reuse>,
 }
 
@@ -71,7 +73,7 @@ pub(super) struct Source {
 /// One execution of one physical plan.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    batches: mpsc::Receiver<Result<RecordBatch, Fault>>,
+    pub(super) batches: mpsc::Receiver<Result<RecordBatch, Fault>>,
     _task: AbortOnDrop<()>,
     pub(super) plan: Arc<dyn ExecutionPlan>,
 }
@@ -105,6 +107,7 @@ impl Submitted {
                 held: None,
                 ready: VecDeque::new(),
                 replanned: false,
+                proved: false,
                 reuse: None,
             }),
             receipt: None,
@@ -317,79 +320,6 @@ impl RunningQuery {
         }
         open.account.timing_dependent(is_timing_dependent(&plan));
         Ok(plan)
-    }
-
-    /// A changed file is planned around once, as long as no row has left.
-    fn may_replan(&self, fault: &Fault) -> bool {
-        fault.kind() == Kind::Changed
-            && self
-                .open
-                .as_ref()
-                .is_some_and(|o| !o.replanned && o.account.rows_sent() == 0)
-    }
-
-    async fn replan(&mut self) -> Result<(), Fault> {
-        let open = self.open()?;
-        open.replanned = true;
-        open.attempt = None;
-        open.held = None;
-        open.account.scan.restart();
-        self.attempt().await
-    }
-
-    /// The next batch that may leave.
-    async fn advance(&mut self) -> Result<Option<RecordBatch>, Fault> {
-        loop {
-            match self.pull().await {
-                Ok(Some(batch)) => {
-                    if batch.num_rows() == 0 {
-                        continue;
-                    }
-                    if let Some(previous) = self.open()?.held.replace(batch) {
-                        return Ok(Some(previous));
-                    }
-                }
-                Ok(None) => {
-                    // The attempt stays until its answer is proved, so that a dropped call proves it again.
-                    if self.open()?.attempt.is_some() {
-                        let scan = Arc::clone(&self.open()?.account.scan);
-                        let work = async move { scan.validate().await.map_err(Fault::from) };
-                        if let Err(fault) = self.guarded(self.shared.runtimes.plan(caught(work))).await {
-                            if !self.may_replan(&fault) {
-                                return Err(fault);
-                            }
-                            self.replan().await?;
-                            continue;
-                        }
-                        let open = self.open()?;
-                        if let Some(attempt) = open.attempt.take() {
-                            open.account.spilled(spilled_bytes(&attempt.plan));
-                        }
-                    }
-                    return Ok(self.open()?.held.take());
-                }
-                Err(fault) if self.may_replan(&fault) => self.replan().await?,
-                Err(fault) => return Err(fault),
-            }
-        }
-    }
-
-    /// The next batch of the attempt. Cancel safe: a batch is either still in the channel or returned.
-    pub(super) async fn pull(&mut self) -> Result<Option<RecordBatch>, Fault> {
-        let (context, deadline) = (Arc::clone(&self.context), self.deadline);
-        let open = self.open()?;
-        if let Some(batch) = open.ready.pop_front() {
-            return Ok(Some(batch));
-        }
-        match &mut open.attempt {
-            Some(attempt) => {
-                within(&context, deadline, async {
-                    attempt.batches.recv().await.transpose()
-                })
-                .await
-            }
-            None => Ok(None),
-        }
     }
 
     async fn fail(&mut self, fault: Fault) -> QueryFailure {
