@@ -236,7 +236,7 @@ mod tests {
         let bytes = slice(&file(), &(40..100));
         let read: Coming = futures::future::ready(Ok(bytes)).boxed().shared();
         ahead.add(40..100, 50, read, room.take(60).unwrap());
-        ahead.expect(&[50..120]);
+        ahead.expect(std::slice::from_ref(&(50..120)));
         assert!(ahead.covers(&(50..120)) && !ahead.covers(&(30..50)) && !ahead.covers(&(140..160)));
         let found = ahead.take(&(50..120), true).unwrap();
         let got = futures::executor::block_on(found.bytes()).unwrap();
@@ -248,7 +248,7 @@ mod tests {
     fn what_nobody_will_ask_for_is_let_go_at_once() {
         let room = Room::new(128 << 10, None);
         let ahead = held(&room, 0..100).unwrap();
-        ahead.expect(&[150..160]);
+        ahead.expect(std::slice::from_ref(&(150..160)));
         assert!(!ahead.covers(&(0..1)));
         assert!(room.take(128 << 10).is_some(), "its room is free again");
     }

@@ -284,7 +284,7 @@ impl QueryBlocks {
     }
 
     /// Exactly `range` of `file` from disk, kept in memory from here on.
-    pub(crate) async fn from_disk(&self, file: &FileVersion, range: &Range<u64>) -> Option<Bytes> {
+    pub(crate) async fn read_disk(&self, file: &FileVersion, range: &Range<u64>) -> Option<Bytes> {
         let bytes = self.cache.disk.as_ref()?.get(&file.to_key(range.clone())).await?;
         let whole = bytes.len() as u64 == range.end - range.start;
         whole.then(|| self.keep(file, range.start, &bytes))

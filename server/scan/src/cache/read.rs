@@ -75,7 +75,7 @@ async fn through_cache(
         }
         let mut found = blocks.look_up(source.version(), range);
         for piece in found.iter_mut().filter(|piece| piece.bytes.is_none()) {
-            piece.bytes = blocks.from_disk(source.version(), &piece.range).await;
+            piece.bytes = blocks.read_disk(source.version(), &piece.range).await;
         }
         blocks.looked_up(found.iter().all(|piece| piece.bytes.is_some()));
         pieces.push(found);
