@@ -8,6 +8,7 @@ pub mod semantics;
 
 mod error;
 mod guard;
+mod limits;
 mod parse;
 mod pattern;
 mod query;
@@ -15,6 +16,7 @@ mod statement;
 
 pub use error::DialectError;
 pub use guard::GuardLimits;
+pub use limits::{CreateQuota, LimitCommand, Properties, QuotaUnit};
 pub use parse::parse;
 pub use pattern::NamePattern;
 pub use query::{relation_planners, shown_name, shown_text};

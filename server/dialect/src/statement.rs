@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast;
 use owlake_catalog::Table;
 use owlake_fault::Location;
 
+use crate::limits::LimitCommand;
 use crate::pattern::NamePattern;
 
 /// One statement of the text.
@@ -260,6 +261,8 @@ pub enum Command {
         /// A literal.
         value: SessionValue,
     },
+    /// Statements over workgroups and quotas.
+    Limits(LimitCommand),
     /// `RESET SESSION name`, `RESET name`
     ResetSession {
         /// Lower case, may have dots.
@@ -277,6 +280,7 @@ impl Command {
             | Self::DropTable { .. }
             | Self::AddPartitions { .. }
             | Self::DropPartitions { .. } => StatementClass::Ddl,
+            Self::Limits(command) => command.class(),
             Self::ShowDatabases { .. }
             | Self::ShowTables { .. }
             | Self::ShowPartitions { .. }

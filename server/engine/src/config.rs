@@ -34,7 +34,9 @@ pub struct EngineConfig {
     pub result_memory_bytes: u64,
     /// A larger result is not kept.
     pub max_kept_result_bytes: u64,
-    /// Workgroups beside `primary`.
+    /// Requests that `system.object_requests` keeps of one query.
+    pub max_logged_requests: u64,
+    /// Workgroups that SQL cannot change; `primary` may be among them.
     pub workgroups: Vec<WorkgroupConfig>,
     /// Limits on statement text.
     #[serde(skip)]
@@ -56,20 +58,55 @@ impl Default for EngineConfig {
             cpu_threads: None,
             result_memory_bytes: 64 << 20,
             max_kept_result_bytes: 8 << 20,
+            max_logged_requests: 10_000,
             workgroups: Vec::new(),
             guard: GuardLimits::default(),
         }
     }
 }
 
-/// A workgroup of the configuration; names are lower case.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// A workgroup: of the configuration, or as the ledger keeps it. Names are lower case.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkgroupConfig {
     /// Its name.
     pub name: String,
-    /// Athena's per-query cutoff.
+    /// Athena's per-query cutoff; sessions may only lower it.
     pub bytes_scanned_cutoff_per_query: Option<u64>,
+    /// Its queries that run at the same time; the server's limit holds besides.
+    pub max_running: Option<usize>,
+    /// Its queries that may wait for a slot; the server's limit holds besides.
+    pub max_queued: Option<usize>,
     /// Age up to which its queries take kept results, where the session says nothing.
     pub result_reuse_max_age: Option<Duration>,
+    /// Whether queries may run in it.
+    pub state: WorkgroupState,
+}
+
+/// Athena's states of a workgroup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum WorkgroupState {
+    /// Queries run.
+    #[default]
+    Enabled,
+    /// Queries are refused.
+    Disabled,
+}
+
+impl WorkgroupState {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "ENABLED",
+            Self::Disabled => "DISABLED",
+        }
+    }
+
+    /// The state of a word, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Enabled, Self::Disabled]
+            .into_iter()
+            .find(|state| state.as_str().eq_ignore_ascii_case(name))
+    }
 }

@@ -44,6 +44,8 @@ pub struct SessionSettings {
     pub source: Option<String>,
     /// Free tags, kept in the ledger.
     pub tags: BTreeMap<String, String>,
+    /// Keep this session's requests to object stores in the ledger.
+    pub log_object_requests: bool,
     /// A cap below the server's.
     pub max_data_scanned_bytes: Option<u64>,
     /// A timeout below the server's.
@@ -60,6 +62,7 @@ impl Default for SessionSettings {
             workgroup: DEFAULT_WORKGROUP.to_owned(),
             source: None,
             tags: BTreeMap::new(),
+            log_object_requests: false,
             max_data_scanned_bytes: None,
             query_timeout: None,
             result_reuse_max_age: None,

@@ -26,7 +26,12 @@ impl Engine {
             .await?;
         let store = Arc::clone(self.shared.resolver.catalog(catalog)?);
         let meter = self.shared.meters.system(&context.id);
-        let scan = self.shared.scan_context(&context, &meter, None);
+        let quotas = self.shared.quotas.grant(
+            &context.settings.workgroup,
+            context.principal.to_string(),
+            &self.shared.accounting.price,
+        );
+        let scan = self.shared.scan_context(&context, &meter, None, None, quotas);
         let clock = self.shared.accounting.clock;
         Ok(Arc::new(
             GlueTable::try_new(catalog, row, store)?.detached(scan, clock),

@@ -12,24 +12,22 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use owlake_catalog::CatalogStore;
-use owlake_fault::{Code, Fault};
-use owlake_metering::{
-    AthenaBilling, Budget, Ledger, Meter, PricePlan, QueryRecord, QueryState, Receipt, StatementType,
-};
+use owlake_fault::Fault;
+use owlake_metering::{AthenaBilling, Ledger, PricePlan, QuotaObserver, Quotas};
 use owlake_scan::cache::ScanCaches;
-use owlake_scan::{InFlight, QueryStores, ScanConfig, ScanContext, Stores};
+use owlake_scan::{InFlight, ScanConfig, Stores};
 
 use crate::admission::Admission;
 use crate::authorizer::{AllowAll, Authorizer};
 use crate::config::EngineConfig;
-use crate::context::{DEFAULT_WORKGROUP, QueryContext};
-use crate::memory::QueryMemoryPool;
+use crate::context::QueryContext;
 use crate::meters::Meters;
 use crate::query::{Accounting, NoObserver, Prepared, QueryAccount, QueryFailure, QueryObserver, Submitted};
 use crate::resolve::{QueryCatalogs, Resolver};
 use crate::reuse::ResultStore;
 use crate::runtime::Runtimes;
 use crate::store_registry::ScanOnlyRegistry;
+use crate::workgroups::Workgroups;
 
 /// The embeddable query engine. Cheap to clone; all clones are one engine.
 #[derive(Debug, Clone)]
@@ -44,14 +42,16 @@ pub(crate) struct Shared {
     pub runtimes: Runtimes,
     pub resolver: Arc<Resolver>,
     pub stores: Arc<Stores>,
-    pub admission: Admission,
+    pub admission: Arc<Admission>,
     pub results: Arc<ResultStore>,
+    pub workgroups: Arc<Workgroups>,
+    pub quotas: Arc<Quotas>,
     pub accounting: Arc<Accounting>,
-    scan_config: Arc<ScanConfig>,
+    pub(crate) scan_config: Arc<ScanConfig>,
     pub caches: Arc<ScanCaches>,
-    in_flight: Arc<InFlight>,
+    pub(crate) in_flight: Arc<InFlight>,
     pub meters: Meters,
-    memory: Arc<dyn MemoryPool>,
+    pub(crate) memory: Arc<dyn MemoryPool>,
     base_runtime: Arc<RuntimeEnv>,
     base_state: SessionState,
 }
@@ -68,6 +68,7 @@ pub struct EngineBuilder {
     runtimes: Runtimes,
     authorizer: Arc<dyn Authorizer>,
     observer: Arc<dyn QueryObserver>,
+    quota_observer: Option<Arc<dyn QuotaObserver>>,
     price: PricePlan,
     billing: AthenaBilling,
     clock: fn() -> DateTime<Utc>,
@@ -91,6 +92,7 @@ impl EngineBuilder {
             runtimes,
             authorizer: Arc::new(AllowAll),
             observer: Arc::new(NoObserver),
+            quota_observer: None,
             price: PricePlan::aws_s3(),
             billing: AthenaBilling::default(),
             clock,
@@ -139,6 +141,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Who is told when a quota is nearly used up.
+    #[must_use]
+    pub fn quota_observer(mut self, observer: Option<Arc<dyn QuotaObserver>>) -> Self {
+        self.quota_observer = observer;
+        self
+    }
+
     /// What requests cost here.
     #[must_use]
     pub fn price_plan(mut self, price: PricePlan) -> Self {
@@ -163,14 +172,21 @@ impl EngineBuilder {
         let caches = self
             .caches
             .unwrap_or_else(|| Arc::new(ScanCaches::new(&self.scan_config, None)));
+        let workgroups = Arc::new(Workgroups::open(&config.workgroups, Arc::clone(&self.ledger))?);
+        let quotas = Quotas::open(Arc::clone(&self.ledger), self.clock, self.quota_observer);
         Ok(Engine {
             shared: Arc::new(Shared {
-                resolver: Arc::new(Resolver::new(
-                    self.catalogs,
-                    self.authorizer,
-                    Arc::clone(&self.ledger),
-                    Arc::clone(&caches),
-                )),
+                workgroups,
+                quotas: Arc::clone(&quotas),
+                resolver: Arc::new(
+                    Resolver::new(
+                        self.catalogs,
+                        self.authorizer,
+                        Arc::clone(&self.ledger),
+                        Arc::clone(&caches),
+                    )
+                    .with_quotas(quotas),
+                ),
                 admission: Admission::new(config.max_running, config.max_queued),
                 results: Arc::new(ResultStore::new(&config)),
                 accounting: Arc::new(Accounting {
@@ -291,73 +307,6 @@ impl Shared {
         state.mark_start_execution();
         state.execution_props_mut().query_execution_start_time = Some(context.now);
         state
-    }
-
-    /// The cap of a query: the lowest of server, workgroup and session.
-    fn cap(&self, context: &QueryContext) -> Result<Option<u64>, Fault> {
-        let name = &context.settings.workgroup;
-        let workgroup = self.config.workgroups.iter().find(|w| w.name == *name);
-        if workgroup.is_none() && name != DEFAULT_WORKGROUP {
-            return Err(Fault::new(
-                Code::InvalidSessionProperty,
-                format!("workgroup `{name}` does not exist"),
-            ));
-        }
-        Ok([
-            self.config.max_data_scanned_bytes,
-            workgroup.and_then(|w| w.bytes_scanned_cutoff_per_query),
-            context.settings.max_data_scanned_bytes,
-        ]
-        .into_iter()
-        .flatten()
-        .min())
-    }
-
-    /// What the scans of a query work with, counting on `meter` under `cap`.
-    pub(crate) fn scan_context(
-        &self,
-        context: &QueryContext,
-        meter: &Arc<Meter>,
-        cap: Option<u64>,
-    ) -> Arc<ScanContext> {
-        let stores = QueryStores::new(Arc::clone(&self.stores), Arc::clone(meter), context.id.clone());
-        Arc::new(ScanContext::new(
-            Arc::clone(meter),
-            Budget::new(cap, None),
-            context.settings.workgroup.clone(),
-            context.now,
-            Arc::new(stores),
-            Arc::clone(&self.caches),
-            Arc::clone(&self.scan_config),
-            Arc::clone(&self.in_flight),
-        ))
-    }
-
-    /// Opens a query's account: meter, budget, stores, ledger row.
-    pub(crate) async fn open_account(
-        &self,
-        context: &Arc<QueryContext>,
-        sql: &str,
-    ) -> Result<QueryAccount, Fault> {
-        let cap = self.cap(context)?;
-        let meter = self.meters.query(&context.id);
-        let scan = self.scan_context(context, &meter, cap);
-        let memory = Arc::new(QueryMemoryPool::new(
-            Arc::clone(&self.memory),
-            self.config.query_memory_bytes,
-        ));
-        let mut receipt = Receipt::new(&context.id, StatementType::Utility, context.now);
-        receipt.state = QueryState::Running;
-        receipt.workgroup.clone_from(&context.settings.workgroup);
-        receipt.max_data_scanned_bytes = cap;
-        let mut record = QueryRecord::new(receipt, sql);
-        record.principal = context.principal.to_string();
-        record.source.clone_from(&context.settings.source);
-        record.tags.clone_from(&context.settings.tags);
-        record.catalog.clone_from(&context.settings.catalog);
-        record.database.clone_from(&context.settings.database);
-        record.trace_id.clone_from(&context.trace_id);
-        QueryAccount::open(Arc::clone(&self.accounting), record, meter, scan, memory).await
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Phases are types ([`Submitted`], [`RunningQuery`]). Knows no wire protocol, no HTTP, no cloud SDK.
 
+mod account;
 mod admission;
 mod authorizer;
 mod commands;
@@ -20,9 +21,10 @@ mod settings;
 mod store_registry;
 mod system_tables;
 pub mod wire;
+mod workgroups;
 
 pub use authorizer::{Action, AllowAll, Authorizer, Resource};
-pub use config::{EngineConfig, WorkgroupConfig};
+pub use config::{EngineConfig, WorkgroupConfig, WorkgroupState};
 pub use context::{
     DEFAULT_CATALOG, DEFAULT_DATABASE, DEFAULT_WORKGROUP, Principal, QueryContext, SessionSettings,
 };

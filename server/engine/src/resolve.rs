@@ -8,7 +8,7 @@ use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, 
 use datafusion::error::{DataFusionError, Result as DfResult};
 use owlake_catalog::{CatalogStore, Table};
 use owlake_fault::{Code, Fault};
-use owlake_metering::Ledger;
+use owlake_metering::{Ledger, Quotas};
 use owlake_scan::GlueTable;
 use owlake_scan::cache::ScanCaches;
 
@@ -28,6 +28,7 @@ pub struct Resolver {
     authorizer: Arc<dyn Authorizer>,
     ledger: Arc<Ledger>,
     caches: Arc<ScanCaches>,
+    quotas: Option<Arc<Quotas>>,
 }
 
 impl Resolver {
@@ -43,7 +44,20 @@ impl Resolver {
             authorizer,
             ledger,
             caches,
+            quotas: None,
         }
+    }
+
+    /// With the quotas that `system.quota_usage` shows.
+    #[must_use]
+    pub(crate) fn with_quotas(mut self, quotas: Arc<Quotas>) -> Self {
+        self.quotas = Some(quotas);
+        self
+    }
+
+    /// The quotas, where the engine has any to show.
+    pub(crate) fn quotas(&self) -> Option<&Arc<Quotas>> {
+        self.quotas.as_ref()
     }
 
     /// Names of all catalogs, sorted.
@@ -119,7 +133,15 @@ impl Resolver {
         let store = self.catalog(catalog)?;
         match database {
             SYSTEM_SCHEMA => {
-                return system_tables::system_table(&self.ledger, &self.caches, context, table).await;
+                return system_tables::system_table(
+                    self,
+                    &self.ledger,
+                    &self.caches,
+                    context,
+                    catalog,
+                    table,
+                )
+                .await;
             }
             INFORMATION_SCHEMA => {
                 return system_tables::information_schema(self, context, catalog, table).await;

@@ -14,7 +14,7 @@ use datafusion::logical_expr::LogicalPlan;
 use moka::future::Cache;
 use owlake_scan::{ScanContext, ScanIdentity};
 
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, WorkgroupConfig};
 use crate::context::{QueryContext, SessionSettings};
 use crate::engine::{Engine, Shared};
 
@@ -95,6 +95,7 @@ fn answer_settings(settings: &SessionSettings) -> Vec<String> {
         tags: _,
         max_data_scanned_bytes: _,
         query_timeout: _,
+        log_object_requests: _,
         result_reuse_max_age: _,
     } = settings;
     vec![catalog.clone(), database.clone()]
@@ -288,19 +289,15 @@ impl Shared {
     pub(crate) fn reuse(
         &self,
         context: &QueryContext,
+        workgroup: &WorkgroupConfig,
         plan: &LogicalPlan,
         schema: &SchemaRef,
         scan: &ScanContext,
     ) -> Option<Reuse> {
         let settings = &context.settings;
-        let group = self
-            .config
-            .workgroups
-            .iter()
-            .find(|group| group.name == settings.workgroup);
         let max_age = settings
             .result_reuse_max_age
-            .or_else(|| group?.result_reuse_max_age)
+            .or(workgroup.result_reuse_max_age)
             .filter(|age| !age.is_zero())?;
         is_reusable(plan).then(|| Reuse::new(&self.results, settings, schema, max_age, context.now, scan))
     }

@@ -29,6 +29,10 @@ pub const SETTINGS: &[SettingInfo] = &[
         description: "Database of names without a database part (alias: schema)",
     },
     SettingInfo {
+        name: "log_object_requests",
+        description: "Whether requests to object stores are kept in system.object_requests",
+    },
+    SettingInfo {
         name: "max_data_scanned_bytes",
         description: "Cap on data_scanned_bytes of each query; may only lower the server's",
     },
@@ -76,7 +80,8 @@ impl SessionSettings {
         match name {
             "catalog" => self.catalog = value.to_ascii_lowercase(),
             "database" | "schema" => self.database = value.to_ascii_lowercase(),
-            "workgroup" => self.workgroup = value.to_owned(),
+            "workgroup" => self.workgroup = value.to_ascii_lowercase(),
+            "log_object_requests" => self.log_object_requests = boolean(name, value)?,
             "source" => self.source = Some(text(name, value)?),
             "tags" => self.tags = tags(value)?,
             "max_data_scanned_bytes" | "max_data_scanned" => {
@@ -102,6 +107,7 @@ impl SessionSettings {
             "catalog" => self.catalog = fresh.catalog,
             "database" | "schema" => self.database = fresh.database,
             "workgroup" => self.workgroup = fresh.workgroup,
+            "log_object_requests" => self.log_object_requests = fresh.log_object_requests,
             "source" => self.source = fresh.source,
             "tags" => self.tags = fresh.tags,
             "max_data_scanned_bytes" | "max_data_scanned" => self.max_data_scanned_bytes = None,
@@ -118,6 +124,7 @@ impl SessionSettings {
             "catalog" => self.catalog.clone(),
             "database" | "schema" => self.database.clone(),
             "workgroup" => self.workgroup.clone(),
+            "log_object_requests" => self.log_object_requests.to_string(),
             "source" => self.source.clone().unwrap_or_default(),
             "tags" => self
                 .tags
@@ -154,6 +161,16 @@ fn text(name: &str, value: &str) -> Result<String, Fault> {
     Ok(value.to_owned())
 }
 
+fn boolean(name: &str, value: &str) -> Result<bool, Fault> {
+    if value.eq_ignore_ascii_case("true") {
+        Ok(true)
+    } else if value.eq_ignore_ascii_case("false") {
+        Ok(false)
+    } else {
+        Err(bad(name, "is true or false"))
+    }
+}
+
 fn tags(value: &str) -> Result<BTreeMap<String, String>, Fault> {
     let mut tags = BTreeMap::new();
     for pair in value.split(',').map(str::trim).filter(|p| !p.is_empty()) {
@@ -169,7 +186,7 @@ fn tags(value: &str) -> Result<BTreeMap<String, String>, Fault> {
 }
 
 /// `1000000`, `10MB` (10^6), `10MiB` (2^20).
-fn parse_bytes(name: &str, value: &str) -> Result<u64, Fault> {
+pub(crate) fn parse_bytes(name: &str, value: &str) -> Result<u64, Fault> {
     let value = value.trim();
     let digits = value
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -203,7 +220,7 @@ fn parse_bytes(name: &str, value: &str) -> Result<u64, Fault> {
 }
 
 /// `30s`, `5m`, `24h`, `500ms`.
-fn parse_duration(name: &str, value: &str) -> Result<Duration, Fault> {
+pub(crate) fn parse_duration(name: &str, value: &str) -> Result<Duration, Fault> {
     let malformed = || bad(name, format!("`{value}` is not a duration")).with_hint("Write 30s, 5m or 24h.");
     let value = value.trim();
     let digits = value
@@ -231,6 +248,7 @@ mod tests {
         let values = [
             ("catalog", "pg"),
             ("database", "sales"),
+            ("log_object_requests", "true"),
             ("max_data_scanned_bytes", "1000000"),
             ("query_timeout", "30s"),
             ("result_reuse_max_age", "3600s"),

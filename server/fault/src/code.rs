@@ -104,6 +104,10 @@ codes! {
     TableAlreadyExists = "TABLE_ALREADY_EXISTS" => AlreadyExists,
     /// CREATE of a database that exists.
     SchemaAlreadyExists = "SCHEMA_ALREADY_EXISTS" => AlreadyExists,
+    /// CREATE of anything else that exists.
+    AlreadyExists = "ALREADY_EXISTS" => AlreadyExists,
+    /// Nothing of that name, where no other code says of what kind.
+    NotFound = "NOT_FOUND" => InvalidQuery,
     /// ADD of a partition that exists.
     PartitionAlreadyExists = "PARTITION_ALREADY_EXISTS" => AlreadyExists,
     /// DROP of a partition that is not registered.
@@ -142,6 +146,8 @@ codes! {
     TooManyFailedLogins = "TOO_MANY_FAILED_LOGINS" => Limit,
     /// The bytes-scanned cap would be passed.
     ExceededScanLimit = "EXCEEDED_SCAN_LIMIT" => Limit,
+    /// A quota of the workgroup is used up.
+    ExceededQuota = "EXCEEDED_QUOTA" => Limit,
     /// The memory limit was reached.
     ExceededMemoryLimit = "EXCEEDED_MEMORY_LIMIT" => Limit,
     /// The spill space limit was reached.

@@ -1,7 +1,7 @@
 //! The cap on `data_scanned_bytes`: reserve an upper bound before a read, settle what it was, never overshoot.
 //!
 //! Hierarchical (scan -> query -> workgroup): a reservation is granted on every level at once or not at all.
-//! What the bytes mean and who reserves them is the reader's business; money and time windows are not in here.
+//! What the bytes mean and who reserves them is the reader's business; quotas (money and time windows) are in `quota/`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use owlake_fault::{Code, Fault};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+
+use crate::quota::{QuotaError, QuotaGrant, QuotaReservation};
 
 /// One level of the cap. All levels of one tree share a lock, held for a few additions.
 ///
@@ -23,6 +25,19 @@ pub struct Budget {
     /// Wakes those whom this level made wait.
     returned: Notify,
     tree: Arc<Mutex<()>>,
+    /// Quotas above the tree; reserved on after its own levels.
+    quotas: Option<Arc<QuotaGrant>>,
+}
+
+/// Why a reservation is not granted.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    /// A cap of the tree.
+    #[error(transparent)]
+    Cap(#[from] BudgetExceeded),
+    /// A quota above it.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
 }
 
 /// The cap would be passed, and nothing in flight can change that.
@@ -78,6 +93,21 @@ impl Budget {
     /// A level with `limit_bytes` (`None`: it only counts) below `parent`.
     pub fn new(limit_bytes: Option<u64>, parent: Option<Arc<Budget>>) -> Arc<Self> {
         let tree = parent.as_ref().map_or_else(Arc::default, |p| Arc::clone(&p.tree));
+        Self::make(limit_bytes, parent, tree, None)
+    }
+
+    /// The topmost level of a query: its cap, and the quotas of its workgroup above.
+    pub fn of_query(limit_bytes: Option<u64>, quotas: Option<Arc<QuotaGrant>>) -> Arc<Self> {
+        Self::make(limit_bytes, None, Arc::default(), quotas)
+    }
+
+    fn make(
+        limit_bytes: Option<u64>,
+        parent: Option<Arc<Budget>>,
+        tree: Arc<Mutex<()>>,
+        quotas: Option<Arc<QuotaGrant>>,
+    ) -> Arc<Self> {
+        let quotas = quotas.or_else(|| parent.as_ref().and_then(|p| p.quotas.clone()));
         Arc::new(Self {
             limit_bytes,
             parent,
@@ -85,6 +115,7 @@ impl Budget {
             in_flight: AtomicU64::new(0),
             returned: Notify::new(),
             tree,
+            quotas,
         })
     }
 
@@ -96,17 +127,24 @@ impl Budget {
     /// A holder of a reservation must be able to settle it without another `reserve` being granted:
     /// who waits here while holding one that only it can settle may wait for itself.
     ///
+    /// Quotas are reserved on last, and booked on disk before this returns.
+    ///
     /// Cancel safe: a dropped call holds nothing.
-    pub async fn reserve(self: &Arc<Self>, bytes: u64) -> Result<Reservation, BudgetExceeded> {
+    pub async fn reserve(self: &Arc<Self>, bytes: u64) -> Result<Reservation, Refused> {
         loop {
             match self.attempt(bytes) {
                 Attempt::Granted => {
-                    return Ok(Reservation {
+                    let mut reservation = Reservation {
                         budget: Arc::clone(self),
                         bytes,
-                    });
+                        quotas: None,
+                    };
+                    if let Some(quotas) = &self.quotas {
+                        reservation.quotas = Some(quotas.reserve_data(bytes).await?);
+                    }
+                    return Ok(reservation);
                 }
-                Attempt::Refused(exceeded) => return Err(exceeded),
+                Attempt::Refused(exceeded) => return Err(exceeded.into()),
                 Attempt::Wait(returned) => returned.await,
             }
         }
@@ -118,6 +156,23 @@ impl Budget {
     pub fn check(&self, bytes: u64) -> Result<(), BudgetExceeded> {
         let _tree = self.lock();
         self.levels().try_for_each(|level| level.check_level(bytes))
+    }
+
+    /// Whether there are quotas above.
+    pub fn has_quotas(&self) -> bool {
+        self.quotas.is_some()
+    }
+
+    /// Is a quota used up already? Reserves nothing.
+    pub fn check_quotas_left(&self) -> Result<(), QuotaError> {
+        self.quotas.as_ref().map_or(Ok(()), |quotas| quotas.check())
+    }
+
+    /// Would `bytes` more pass a quota already? Reserves nothing.
+    pub fn check_quotas(&self, bytes: u64) -> Result<(), QuotaError> {
+        self.quotas
+            .as_ref()
+            .map_or(Ok(()), |quotas| quotas.check_bytes(bytes))
     }
 
     /// Bytes that were read for good, on this level and below.
@@ -199,6 +254,8 @@ impl Budget {
 pub struct Reservation {
     budget: Arc<Budget>,
     bytes: u64,
+    /// The same bytes on the quotas; dropped, it returns what was not settled.
+    quotas: Option<QuotaReservation>,
 }
 
 impl Reservation {
@@ -218,7 +275,11 @@ impl Reservation {
             self.bytes
         );
         let reserved = std::mem::take(&mut self.bytes);
-        self.budget.give_back(reserved, actual_bytes.min(reserved));
+        let actual = actual_bytes.min(reserved);
+        if let Some(quotas) = &mut self.quotas {
+            quotas.settle_part(actual);
+        }
+        self.budget.give_back(reserved, actual);
     }
 
     /// Part of the read has ended (a stream's chunk): books up to `actual_bytes` as used, keeps the rest reserved.
@@ -230,6 +291,9 @@ impl Reservation {
         );
         let part = actual_bytes.min(self.bytes);
         self.bytes -= part;
+        if let Some(quotas) = &mut self.quotas {
+            quotas.settle_part(part);
+        }
         self.budget.give_back(part, part);
     }
 }

@@ -11,6 +11,9 @@ pub enum MeteringError {
     /// The HTTP client could not be built (bad proxy URL, unreadable system certificates).
     #[error("the HTTP client for object stores cannot be built")]
     HttpClient(#[source] Arc<reqwest::Error>),
+    /// A message could not be sent.
+    #[error("the message could not be sent")]
+    Post(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// The file system refused.
     #[error("cannot {action}")]
     Io {
@@ -62,6 +65,7 @@ impl From<MeteringError> for Fault {
         let code = match &error {
             E::LedgerClosed => Code::ServerShuttingDown,
             E::HttpClient(_)
+            | E::Post(_)
             | E::Io { .. }
             | E::Sqlite(_)
             | E::NewerSchema { .. }

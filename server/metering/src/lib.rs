@@ -10,16 +10,27 @@ mod ledger;
 mod local;
 mod meter;
 mod price;
+mod quota;
 mod receipt;
 mod usd;
 
 pub use billing::AthenaBilling;
-pub use budget::{Budget, BudgetExceeded, Reservation, decimal_bytes};
+pub use budget::{Budget, BudgetExceeded, Refused, Reservation, decimal_bytes};
 pub use error::MeteringError;
-pub use http::{ARCHIVED_ETAG, HttpOptions, MeteredConnector, RequestObserver, SharedHttp, StoreOp};
-pub use ledger::{Ledger, LedgerFilter, LedgerOptions, QueryRecord};
+pub use http::{
+    ARCHIVED_ETAG, HttpOptions, MeteredConnector, ObjectRequest, RequestHooks, RequestLog, RequestObserver,
+    SharedHttp, StoreOp,
+};
+pub use ledger::{
+    Ledger, LedgerFilter, LedgerOptions, LedgerPage, LedgerPosition, QueryRecord, RequestRecord, ScanRecord,
+    UsageRecord,
+};
 pub use local::LocalStore;
 pub use meter::{Counter, Counters, Meter};
 pub use price::PricePlan;
+pub use quota::{
+    QuotaDefinition, QuotaError, QuotaExceeded, QuotaGrant, QuotaInterval, QuotaObserver, QuotaPeriod,
+    QuotaReservation, QuotaResource, QuotaUse, QuotaWarning, Quotas,
+};
 pub use receipt::{QueryState, Receipt, StatementType, TableScan};
 pub use usd::{ParseUsdError, Usd};

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use datafusion::catalog::Session;
-use owlake_metering::{Budget, BudgetExceeded, Counter, Meter, Reservation, TableScan};
+use owlake_metering::{Budget, BudgetExceeded, Counter, Meter, Refused, Reservation, TableScan};
 
 use crate::ahead::Room;
 use crate::cache::{QueryBlocks, ScanCaches};
@@ -113,10 +113,11 @@ impl ScanContext {
     }
 
     /// Whether up to `bytes` of data may move before they are reserved: only where all that was allowed so far and
-    /// these could be scanned without passing the cap. Without a cap always.
+    /// these could be scanned without passing the cap or a quota. Without them always.
     pub(crate) fn may_read_ahead(&self, bytes: u64) -> bool {
         let before = self.allowed_ahead.fetch_add(bytes, Ordering::Relaxed);
-        let fits = self.budget.check(before.saturating_add(bytes)).is_ok();
+        let all = before.saturating_add(bytes);
+        let fits = self.budget.check(all).is_ok() && self.budget.check_quotas(all).is_ok();
         if !fits {
             self.allowed_ahead.fetch_sub(bytes, Ordering::Relaxed);
         }
@@ -380,11 +381,11 @@ impl ScanNode {
         if sum == 0 {
             return Ok(fresh);
         }
-        let reservation: Reservation = context
-            .budget
-            .reserve(sum)
-            .await
-            .map_err(|e| self.cap_exceeded(context, &e, true))?;
+        let granted = context.budget.reserve(sum).await;
+        let reservation: Reservation = granted.map_err(|refused| match refused {
+            Refused::Cap(e) => self.cap_exceeded(context, &e, true),
+            Refused::Quota(e) => ScanError::Quota(e),
+        })?;
         reservation.settle(sum);
         self.data_scanned_bytes.fetch_add(sum, Ordering::Relaxed);
         context.meter.add(Counter::DataScannedBytes, sum);

@@ -2,7 +2,7 @@
 
 use owlake_catalog::CatalogError;
 use owlake_fault::{Code, Fault, Retry};
-use owlake_metering::decimal_bytes;
+use owlake_metering::{QuotaError, decimal_bytes};
 
 /// Failures of the scan room. `table` is always `database.table`.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +133,9 @@ pub enum ScanError {
         /// Partition columns one could filter on.
         partition_columns: Vec<String>,
     },
+    /// A quota of the workgroup has no room.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
     /// The store failed.
     #[error("object store failed to {action} `{location}`")]
     Store {
@@ -206,7 +209,11 @@ impl From<ScanError> for Fault {
                 };
                 Self::new(Code::ExceededScanLimit, text).with_hint(hint)
             }
-            E::Store { source, .. } => store_fault(text, source),
+            E::Quota(e) => e.into(),
+            E::Store { source, .. } => match quota_error(&source) {
+                Some(quota) => quota.clone().into(),
+                None => store_fault(text, source),
+            },
             E::TooManyFiles { .. } => {
                 Self::new(Code::HiveExceededPartitionLimit, text).with_hint("Filter on a partition column.")
             }
@@ -229,6 +236,18 @@ fn store_fault(text: String, source: object_store::Error) -> Fault {
         _ => Fault::new(Code::HiveFilesystemError, text).with_retry(Retry::Later(None)),
     };
     fault.with_source(source)
+}
+
+/// The quota that kept a request from being sent.
+fn quota_error(error: &object_store::Error) -> Option<&QuotaError> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = next {
+        if let Some(quota) = e.downcast_ref::<QuotaError>() {
+            return Some(quota);
+        }
+        next = e.source();
+    }
+    None
 }
 
 fn denied(text: String) -> Fault {

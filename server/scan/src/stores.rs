@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AwsCredentialProvider};
 use object_store::{ObjectStore, RetryConfig};
-use owlake_metering::{LocalStore, Meter, MeteredConnector, RequestObserver, SharedHttp};
+use owlake_metering::{
+    LocalStore, Meter, MeteredConnector, QuotaGrant, RequestHooks, RequestLog, RequestObserver, SharedHttp,
+};
 
 use crate::error::ScanError;
 use crate::location::{AllowedRoots, Location, StoreId};
@@ -90,15 +92,18 @@ impl Stores {
         &self,
         bucket: &str,
         access: &S3Access,
-        meter: &Arc<Meter>,
-        query_id: &str,
+        query: &QueryStores,
     ) -> Result<Arc<dyn ObjectStore>, ScanError> {
         let connector = MeteredConnector::new(
             Arc::clone(&self.http),
-            Arc::clone(meter),
-            query_id,
+            Arc::clone(&query.meter),
+            &query.query_id,
             self.io.clone(),
-            self.observer.clone(),
+            RequestHooks {
+                observer: self.observer.clone(),
+                log: query.log.clone(),
+                quotas: query.quotas.clone(),
+            },
         );
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
@@ -143,6 +148,8 @@ pub struct QueryStores {
     shared: Arc<Stores>,
     meter: Arc<Meter>,
     query_id: String,
+    log: Option<Arc<RequestLog>>,
+    quotas: Option<Arc<QuotaGrant>>,
     open: Mutex<HashMap<(StoreId, String), Arc<dyn ObjectStore>>>,
 }
 
@@ -153,6 +160,8 @@ impl QueryStores {
             shared,
             meter,
             query_id: query_id.into(),
+            log: None,
+            quotas: None,
             open: Mutex::default(),
         }
     }
@@ -160,6 +169,20 @@ impl QueryStores {
     /// The runtime that requests run on.
     pub(crate) fn io(&self) -> &tokio::runtime::Handle {
         &self.shared.io
+    }
+
+    /// Requests are kept one by one in `log`.
+    #[must_use]
+    pub fn with_request_log(mut self, log: Option<Arc<RequestLog>>) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// Requests are reserved on `quotas` before they are sent.
+    #[must_use]
+    pub fn with_quotas(mut self, quotas: Option<Arc<QuotaGrant>>) -> Self {
+        self.quotas = quotas;
+        self
     }
 
     /// The store of `location`, after the check against the allowed roots.
@@ -188,7 +211,7 @@ impl QueryStores {
                 if let Some(store) = open.get(&key) {
                     return Ok(Arc::clone(store));
                 }
-                let store = self.shared.s3(bucket, access, &self.meter, &self.query_id)?;
+                let store = self.shared.s3(bucket, access, self)?;
                 open.insert(key, Arc::clone(&store));
                 Ok(store)
             }

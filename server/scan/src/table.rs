@@ -331,6 +331,8 @@ impl TableProvider for GlueTable {
                     .map(|d| Arc::new(d.context.renewed((d.clock)())))
             })
             .ok_or_else(|| DataFusionError::Internal("a scan outside a query of the engine".to_owned()))?;
+        // Where a quota is used up, nothing is listed either.
+        context.budget.check_quotas_left().map_err(ScanError::Quota)?;
         let names = self.partition_names();
         let (partition_filters, file_filters, data_filters) = self.split(filters);
         let Selection { partitions, total } = select(

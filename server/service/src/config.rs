@@ -5,6 +5,7 @@
 
 mod environment;
 mod file;
+mod ledger;
 mod units;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use environment::{AwsEnvironment, Environment};
+pub use ledger::{LedgerSection, QuotaSection, WorkgroupConfig};
 pub use units::{ByteSize, HumanDuration, UnitError};
 
 /// The default configuration as a commented file: what `owlake config default` prints.
@@ -41,8 +43,12 @@ pub struct Config {
     pub limits: LimitsSection,
     /// Caches.
     pub cache: CacheSection,
+    /// The history of queries.
+    pub ledger: LedgerSection,
     /// What a query costs here.
     pub price: PriceSection,
+    /// What happens when a quota is nearly used up.
+    pub quota: QuotaSection,
     /// Groups of queries with limits of their own.
     pub workgroup: Vec<WorkgroupConfig>,
     /// The log.
@@ -231,24 +237,6 @@ impl PlanName {
             PlanName::Athena => "athena",
         }
     }
-}
-
-/// `[[workgroup]]`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WorkgroupConfig {
-    /// Name; `primary` is the group of queries that name none.
-    pub name: String,
-    /// Most bytes one query of the group may scan.
-    pub bytes_scanned_cutoff_per_query: Option<ByteSize>,
-    /// Age up to which its queries are answered by kept results, where the session says nothing.
-    pub result_reuse_max_age: Option<HumanDuration>,
-    /// Its queries that run at once.
-    #[serde(deserialize_with = "file::optional_count")]
-    pub max_running: Option<u32>,
-    /// Its queries that may wait.
-    #[serde(deserialize_with = "file::optional_count")]
-    pub max_queued: Option<u32>,
 }
 
 /// `[log]`

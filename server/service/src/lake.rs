@@ -15,7 +15,7 @@ use owlake_engine::{
     Engine, EngineConfig, Principal, QueryContext, QueryFailure, RunningQuery, SessionSettings,
 };
 use owlake_fault::{Code, Fault};
-use owlake_metering::{Counters, Receipt};
+use owlake_metering::{Counters, LedgerOptions, Receipt};
 use owlake_scan::{S3Access, ScanConfig};
 
 use crate::wiring::{Parts, Wired, wire};
@@ -97,6 +97,12 @@ impl LakeBuilder {
         self
     }
 
+    /// How long the ledger keeps its rows.
+    pub fn ledger_options(mut self, options: LedgerOptions) -> Self {
+        self.parts.ledger = options;
+        self
+    }
+
     /// Name of the price plan: `aws-s3` or `athena`.
     pub fn price_plan(mut self, name: impl Into<String>) -> Self {
         self.parts.price_plan = Some(name.into());
@@ -106,6 +112,12 @@ impl LakeBuilder {
     /// Another clock for queries than the wall's: what `now()` is, and how old a result or a projected `NOW` are.
     pub fn clock(mut self, clock: fn() -> DateTime<Utc>) -> Self {
         self.parts.clock = Some(clock);
+        self
+    }
+
+    /// Where warnings of quotas with WARN AT are posted as JSON.
+    pub fn quota_webhook(mut self, url: impl Into<String>) -> Self {
+        self.parts.quota_webhook = Some(crate::config::Secret::new(url));
         self
     }
 

@@ -29,15 +29,16 @@ mod server;
 mod telemetry;
 #[cfg(feature = "server")]
 mod tls;
+mod webhook;
 mod wiring;
 
 pub use arrow;
 #[cfg(feature = "server")]
 pub use flight::FlightFront;
 pub use lake::{Error, Lake, LakeBuilder, Query, QueryBuilder};
-pub use owlake_engine::{EngineConfig, WorkgroupConfig};
+pub use owlake_engine::{EngineConfig, WorkgroupConfig, WorkgroupState};
 pub use owlake_fault::{Code, Fault, Kind};
-pub use owlake_metering::{Counters, QueryState, Receipt, StatementType, TableScan, Usd};
+pub use owlake_metering::{Counters, LedgerOptions, QueryState, Receipt, StatementType, TableScan, Usd};
 pub use owlake_scan::{S3Access, ScanConfig, StoreModel};
 #[cfg(feature = "server")]
 pub use run::run;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use owlake_engine::QueryObserver;
-use owlake_metering::QueryRecord;
+use owlake_metering::{QueryRecord, QuotaObserver, QuotaWarning};
 use owlake_scan::cache::CacheObserver;
 
 use crate::telemetry::{FinishedQuery, Metrics};
@@ -13,16 +13,16 @@ use crate::wiring::Observers;
 struct ToMetrics(Arc<Metrics>);
 
 impl QueryObserver for ToMetrics {
-    fn waiting(&self, change: i64) {
-        self.0.queued(change);
+    fn waiting(&self, workgroup: &str, change: i64) {
+        self.0.queued(workgroup, change);
     }
 
-    fn started(&self) {
-        self.0.running(1);
+    fn started(&self, workgroup: &str) {
+        self.0.running(workgroup, 1);
     }
 
-    fn stopped(&self) {
-        self.0.running(-1);
+    fn stopped(&self, workgroup: &str) {
+        self.0.running(workgroup, -1);
     }
 
     fn finished(&self, record: &QueryRecord) {
@@ -40,7 +40,7 @@ impl QueryObserver for ToMetrics {
         if let Some(code) = r.error_code.as_deref()
             && matches!(
                 code,
-                "EXCEEDED_SCAN_LIMIT" | "QUERY_QUEUE_FULL" | "EXCEEDED_MEMORY_LIMIT"
+                "EXCEEDED_SCAN_LIMIT" | "EXCEEDED_QUOTA" | "QUERY_QUEUE_FULL" | "EXCEEDED_MEMORY_LIMIT"
             )
         {
             self.0.refused(&code.to_ascii_lowercase());
@@ -54,11 +54,18 @@ impl CacheObserver for ToMetrics {
     }
 }
 
+impl QuotaObserver for ToMetrics {
+    fn quota_warning(&self, warning: &QuotaWarning) {
+        self.0.quota_warning(&warning.workgroup);
+    }
+}
+
 /// Observers that feed `metrics`.
 pub(crate) fn observers(metrics: &Arc<Metrics>) -> Observers {
     Observers {
         queries: Some(Arc::new(ToMetrics(Arc::clone(metrics)))),
         caches: Some(Arc::new(ToMetrics(Arc::clone(metrics)))),
         requests: Some(metrics.observer("s3")),
+        quotas: Some(Arc::new(ToMetrics(Arc::clone(metrics)))),
     }
 }

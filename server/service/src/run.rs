@@ -11,6 +11,7 @@ use owlake_catalog::import_glue_json;
 use owlake_client::cli::{self, Exit, Streams};
 use owlake_client::{Client, ConnectOptions};
 use owlake_fault::Fault;
+use owlake_metering::LedgerOptions;
 use tokio::sync::watch;
 
 use crate::args::{
@@ -101,8 +102,15 @@ async fn open_lake(config: &EngineConfig, metrics: Option<&Arc<Metrics>>) -> Res
         .data_dir(&config.data_dir)
         .engine_config(engine)
         .scan_config(scan)
+        .ledger_options(LedgerOptions {
+            retention: config.config.ledger.retention.duration(),
+            object_requests_retention: config.config.ledger.object_requests_retention.duration(),
+        })
         .price_plan(config.config.price.plan.as_str())
         .s3_access(crate::aws::access(&config.config.location, &config.aws).await);
+    if let Some(url) = &config.config.quota.warn_webhook_url {
+        builder = builder.quota_webhook(url.expose());
+    }
     for location in &config.allowed_locations {
         builder = builder.allow_location(location);
     }

@@ -100,7 +100,10 @@ pub(crate) fn configs(config: &crate::config::Config) -> (EngineConfig, ScanConf
             .map(|w| owlake_engine::WorkgroupConfig {
                 name: w.name.clone(),
                 bytes_scanned_cutoff_per_query: w.bytes_scanned_cutoff_per_query.map(|s| s.bytes()),
+                max_running: w.max_running.map(|n| n as usize),
+                max_queued: w.max_queued.map(|n| n as usize),
                 result_reuse_max_age: w.result_reuse_max_age.map(|age| age.duration()),
+                state: w.state,
             })
             .collect(),
         ..EngineConfig::default()

@@ -8,10 +8,15 @@ use owlake_catalog::{DataDir, SqliteCatalog};
 use owlake_engine::runtime::Runtimes;
 use owlake_engine::{DEFAULT_CATALOG, Engine, EngineBuilder, EngineConfig, NoObserver, QueryObserver};
 use owlake_fault::{Code, Fault};
-use owlake_metering::{AthenaBilling, HttpOptions, Ledger, PricePlan, RequestObserver, SharedHttp};
+use owlake_metering::{
+    AthenaBilling, HttpOptions, Ledger, LedgerOptions, PricePlan, QuotaObserver, RequestObserver, SharedHttp,
+};
 use owlake_scan::cache::{CacheObserver, ScanCaches};
 use owlake_scan::location::AllowedRoots;
 use owlake_scan::{S3Access, ScanConfig, Stores};
+
+use crate::config::Secret;
+use crate::webhook;
 
 /// File of the query history in the data directory.
 const LEDGER_FILE: &str = "ledger.db";
@@ -29,8 +34,12 @@ pub(crate) struct Parts {
     pub engine: EngineConfig,
     /// Limits of scans.
     pub scan: ScanConfig,
+    /// How long the ledger keeps its rows.
+    pub ledger: LedgerOptions,
     /// Name of the price plan.
     pub price_plan: Option<String>,
+    /// Where warnings of quotas are posted.
+    pub quota_webhook: Option<Secret>,
     /// Observers of queries, caches and store requests.
     pub observers: Observers,
     /// Another clock than the wall's.
@@ -46,6 +55,7 @@ pub(crate) struct Observers {
     pub queries: Option<Arc<dyn QueryObserver>>,
     pub caches: Option<Arc<dyn CacheObserver>>,
     pub requests: Option<Arc<dyn RequestObserver>>,
+    pub quotas: Option<Arc<dyn QuotaObserver>>,
 }
 
 /// An engine with what must live as long as it.
@@ -77,19 +87,29 @@ fn now_seconds() -> i64 {
 /// Puts an engine together. I/O of its queries runs on `io`. Blocks on the disk while it opens its files.
 pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fault> {
     let (data_dir, catalog, ledger) = match &parts.data_dir {
-        Some(path) => open_data_dir(path)?,
+        Some(path) => open_data_dir(path, parts.ledger)?,
         None => (None, SqliteCatalog::in_memory(now_seconds)?, Ledger::in_memory()?),
     };
     let catalog = Arc::new(catalog);
     let roots = AllowedRoots::parse(&parts.allowed_locations)?;
     let http = SharedHttp::new(&HttpOptions::default())?;
-    let stores = Stores::new(http, io.clone(), parts.s3, roots, parts.observers.requests);
+    let stores = Stores::new(
+        Arc::clone(&http),
+        io.clone(),
+        parts.s3,
+        roots,
+        parts.observers.requests,
+    );
     let threads = parts
         .engine
         .cpu_threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
     let runtimes = Runtimes::start(io, threads)
         .map_err(|e| Fault::new(Code::GenericInternalError, "threads cannot be started").with_source(e))?;
+    let quota_observer = match parts.quota_webhook {
+        Some(url) => Some(webhook::observer(url, http, parts.observers.quotas, &runtimes)),
+        None => parts.observers.quotas,
+    };
     let price = match parts.price_plan.as_deref() {
         None => PricePlan::aws_s3(),
         Some(name) => PricePlan::named(name).ok_or_else(|| {
@@ -108,6 +128,7 @@ pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fa
         .caches(caches)
         .price_plan(price)
         .athena_billing(AthenaBilling::default())
+        .quota_observer(quota_observer)
         .observer(parts.observers.queries.unwrap_or_else(|| Arc::new(NoObserver)))
         .build()?;
     Ok(Wired {
@@ -120,9 +141,12 @@ pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fa
     })
 }
 
-fn open_data_dir(path: &Path) -> Result<(Option<DataDir>, SqliteCatalog, Ledger), Fault> {
+fn open_data_dir(
+    path: &Path,
+    options: LedgerOptions,
+) -> Result<(Option<DataDir>, SqliteCatalog, Ledger), Fault> {
     let dir = DataDir::lock(path)?;
     let catalog = SqliteCatalog::open(dir.path(), now_seconds)?;
-    let ledger = Ledger::open(&dir.path().join(LEDGER_FILE))?;
+    let ledger = Ledger::open_with(&dir.path().join(LEDGER_FILE), options)?;
     Ok((Some(dir), catalog, ledger))
 }

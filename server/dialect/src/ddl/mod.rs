@@ -8,6 +8,7 @@ mod cursor;
 mod explain;
 mod formats;
 mod lexer;
+mod limits;
 mod refused;
 mod session;
 mod show;
@@ -36,6 +37,9 @@ pub(crate) fn parse(word: &str, text: &str) -> Option<Result<Command, DialectErr
         return refused::statement(&mut cursor()).map(Err);
     }
     let mut cursor = cursor();
+    if let Some(limits) = limits::statement(&mut cursor) {
+        return Some(limits.and_then(|command| cursor.finish().map(|()| command)));
+    }
     Some(match refused::statement(&mut cursor) {
         Some(error) => Err(error),
         None => command(word, &mut cursor).and_then(|command| cursor.finish().map(|()| command)),

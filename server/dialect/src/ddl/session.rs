@@ -53,7 +53,7 @@ fn name(cursor: &mut Cursor) -> Result<String, DialectError> {
     Ok(name)
 }
 
-fn value(cursor: &mut Cursor) -> Result<SessionValue, DialectError> {
+pub(super) fn value(cursor: &mut Cursor) -> Result<SessionValue, DialectError> {
     let negative = cursor.accept_symbol('-');
     let value = match cursor.peek() {
         Kind::Number(text) if negative => SessionValue::Number(format!("-{text}")),

@@ -2,22 +2,26 @@
 
 mod database;
 mod partition;
+mod quota;
 mod refresh;
 mod show;
 mod table;
+mod workgroup;
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use owlake_catalog::Table;
-use owlake_dialect::{Command, DatabaseName, TableName};
+use owlake_dialect::{Command, DatabaseName, LimitCommand, TableName};
 use owlake_fault::{Code, Fault};
+use owlake_metering::Quotas;
 use owlake_scan::ScanContext;
 
 use crate::authorizer::Action;
 use crate::context::{QueryContext, SessionSettings};
 use crate::resolve::{INFORMATION_SCHEMA, Resolver, SYSTEM_SCHEMA};
+use crate::workgroups::Workgroups;
 
 /// What a command gave back.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub(crate) struct CommandRunner {
     pub context: Arc<QueryContext>,
     pub scan: Arc<ScanContext>,
     pub roots: owlake_scan::location::AllowedRoots,
+    pub workgroups: Arc<Workgroups>,
+    pub quotas: Arc<Quotas>,
 }
 
 /// A table name with the session's catalog and database filled in.
@@ -100,11 +106,15 @@ impl CommandRunner {
             Command::SetSession { name, value } => {
                 let mut settings = self.context.settings.clone();
                 settings.set(&name, &value)?;
+                if name == "workgroup" {
+                    self.workgroups.usable(&settings.workgroup)?;
+                }
                 Ok(CommandOutcome {
                     rows: None,
                     settings: Some(settings),
                 })
             }
+            Command::Limits(command) => self.limits(command).await,
             Command::ResetSession { name } => {
                 let mut settings = self.context.settings.clone();
                 settings.reset(&name)?;
@@ -163,6 +173,8 @@ pub(crate) fn result_schema(command: &Command) -> Option<SchemaRef> {
         Command::ShowTableProperties { .. } => &["prpt_name", "prpt_value"],
         Command::ShowSession { .. } => &["name", "value", "default", "type", "description"],
         Command::ShowFunctions { .. } => &["function"],
+        Command::Limits(LimitCommand::ShowWorkgroups) => &workgroup::WORKGROUP_COLUMNS,
+        Command::Limits(LimitCommand::ShowQuotas) => &quota::QUOTA_COLUMNS,
         Command::DescribeTable(_) => &["col_name", "data_type", "comment"],
         _ => return None,
     };

@@ -7,11 +7,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use owlake_fault::{Code, Fault, Kind};
 use owlake_metering::{
-    AthenaBilling, Ledger, Meter, PricePlan, QueryRecord, QueryState, Receipt, StatementType,
+    AthenaBilling, Ledger, Meter, PricePlan, QueryRecord, QueryState, QuotaGrant, Receipt, RequestLog,
+    StatementType,
 };
 use owlake_scan::ScanContext;
 use tokio::time::Instant;
 
+use crate::config::WorkgroupConfig;
 use crate::memory::QueryMemoryPool;
 
 /// Told when queries start and end; metrics hang on it.
@@ -19,11 +21,11 @@ pub trait QueryObserver: Send + Sync + std::fmt::Debug {
     /// A query was submitted.
     fn submitted(&self, _record: &QueryRecord) {}
     /// A query began (+1) or ended (-1) to wait for a slot.
-    fn waiting(&self, _change: i64) {}
+    fn waiting(&self, _workgroup: &str, _change: i64) {}
     /// A query got its slot.
-    fn started(&self) {}
+    fn started(&self, _workgroup: &str) {}
     /// A query that had a slot ended.
-    fn stopped(&self) {}
+    fn stopped(&self, _workgroup: &str) {}
     /// A query ended; called exactly once per submitted query.
     fn finished(&self, _record: &QueryRecord) {}
 }
@@ -45,11 +47,11 @@ pub(crate) struct Accounting {
 }
 
 /// A query in front of the slots.
-pub(crate) struct Waiting(Arc<dyn QueryObserver>);
+pub(crate) struct Waiting(Arc<dyn QueryObserver>, Arc<WorkgroupConfig>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.waiting(-1);
+        self.0.waiting(&self.1.name, -1);
     }
 }
 
@@ -64,6 +66,9 @@ pub(crate) struct QueryAccount {
     started: Instant,
     marks: Marks,
     running: bool,
+    requests: Option<Arc<RequestLog>>,
+    workgroup: Arc<WorkgroupConfig>,
+    quotas: Option<Arc<QuotaGrant>>,
 }
 
 /// When the query passed from one phase to the next.
@@ -82,6 +87,7 @@ impl QueryAccount {
         meter: Arc<Meter>,
         scan: Arc<ScanContext>,
         memory: Arc<QueryMemoryPool>,
+        workgroup: Arc<WorkgroupConfig>,
     ) -> Result<Self, Fault> {
         accounting.ledger.submit(&record).await?;
         accounting.observer.submitted(&record);
@@ -94,13 +100,33 @@ impl QueryAccount {
             started: Instant::now(),
             marks: Marks::default(),
             running: false,
+            requests: None,
+            workgroup,
+            quotas: None,
         })
+    }
+
+    /// The workgroup as it was when the query arrived.
+    pub(crate) fn workgroup(&self) -> Arc<WorkgroupConfig> {
+        Arc::clone(&self.workgroup)
+    }
+
+    /// The quotas that the query's reads are booked on.
+    pub(crate) fn with_quotas(mut self, quotas: Option<Arc<QuotaGrant>>) -> Self {
+        self.quotas = quotas;
+        self
+    }
+
+    /// The log that the query's stores write to, for the ledger.
+    pub(crate) fn with_request_log(mut self, requests: Option<Arc<RequestLog>>) -> Self {
+        self.requests = requests;
+        self
     }
 
     /// Counts as waiting until the guard is dropped.
     pub(crate) fn waits(&self) -> Waiting {
-        self.accounting.observer.waiting(1);
-        Waiting(Arc::clone(&self.accounting.observer))
+        self.accounting.observer.waiting(&self.workgroup.name, 1);
+        Waiting(Arc::clone(&self.accounting.observer), self.workgroup())
     }
 
     pub(crate) fn add_planning(&mut self, time: Duration) {
@@ -110,7 +136,7 @@ impl QueryAccount {
     pub(crate) fn got_slot(&mut self, waited: Duration) {
         self.marks.queue += waited;
         self.running = true;
-        self.accounting.observer.started();
+        self.accounting.observer.started(&self.workgroup.name);
         if let Some(record) = &mut self.record {
             record.started_at = Some((self.accounting.clock)());
         }
@@ -211,9 +237,22 @@ impl QueryAccount {
         receipt.scans = self.scan.table_scans();
         receipt.notices = self.scan.notices();
         receipt.peak_memory_bytes = self.memory.peak_bytes();
+        if let Some(requests) = self.requests.take() {
+            record.object_requests = requests.take();
+            if requests.not_kept() > 0 {
+                record.receipt.notices.push(format!(
+                    "system.object_requests has the first {} requests; {} more are not kept",
+                    record.object_requests.len(),
+                    requests.not_kept()
+                ));
+            }
+        }
+        if let Some(quotas) = self.quotas.take() {
+            quotas.finish();
+        }
         record.finished_at = Some((self.accounting.clock)());
         if std::mem::take(&mut self.running) {
-            self.accounting.observer.stopped();
+            self.accounting.observer.stopped(&self.workgroup.name);
         }
         self.accounting.observer.finished(&record);
         log(&record, fault);
@@ -237,7 +276,7 @@ impl Drop for QueryAccount {
 fn end_state(fault: Option<&Fault>) -> QueryState {
     match fault.map(Fault::code) {
         None => QueryState::Succeeded,
-        Some(Code::ExceededScanLimit | Code::UserCanceled) => QueryState::Cancelled,
+        Some(Code::ExceededScanLimit | Code::ExceededQuota | Code::UserCanceled) => QueryState::Cancelled,
         Some(_) => QueryState::Failed,
     }
 }

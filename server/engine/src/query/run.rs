@@ -195,6 +195,8 @@ impl RunningQuery {
                     context: Arc::clone(&self.context),
                     scan: Arc::clone(&self.open()?.account.scan),
                     roots: self.shared.stores.roots().clone(),
+                    workgroups: Arc::clone(&self.shared.workgroups),
+                    quotas: Arc::clone(&self.shared.quotas),
                 };
                 self.open()?.account.executes();
                 let work = async move { runner.run(*command).await };
@@ -206,8 +208,9 @@ impl RunningQuery {
             Work::Plan { plan, state } => {
                 self.enter().await?;
                 let schema = Arc::clone(&self.schema);
-                let scan = Arc::clone(&self.open()?.account.scan);
-                self.open()?.reuse = self.shared.reuse(&self.context, &plan, &schema, &scan);
+                let account = &self.open()?.account;
+                let (scan, group) = (Arc::clone(&account.scan), account.workgroup());
+                self.open()?.reuse = self.shared.reuse(&self.context, &group, &plan, &schema, &scan);
                 drop(scan);
                 self.open()?.source = Some(Source { plan, state, schema });
                 match self.attempt().await {
@@ -234,7 +237,9 @@ impl RunningQuery {
     pub(super) async fn enter(&mut self) -> Result<(), Fault> {
         let begun = Instant::now();
         let waiting = self.open()?.account.waits();
-        let slot = self.guarded(self.shared.admission.enter()).await?;
+        let group = self.open()?.account.workgroup();
+        let admitted = self.shared.admission.enter(&group.name, group.group_limits());
+        let slot = self.guarded(admitted).await?;
         drop(waiting);
         let open = self.open()?;
         open.slot = Some(slot);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BooleanBuilder, Decimal128Builder, Int64Builder, MapBuilder, MapFieldNames, RecordBatch,
-    StringBuilder, TimestampMillisecondBuilder,
+    ArrayRef, BooleanBuilder, Date32Array, Decimal128Builder, Int64Builder, MapBuilder, MapFieldNames,
+    RecordBatch, StringBuilder, TimestampMillisecondBuilder,
 };
-use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::arrow::datatypes::{Date32Type, Field, Schema};
 use datafusion::arrow::error::ArrowError;
 use owlake_metering::Usd;
 
@@ -72,6 +72,16 @@ impl<'a, R> Columns<'a, R> {
             .iter()
             .for_each(|row| builder.append_option(value(row).map(|time| time.timestamp_millis())));
         self.push(name, Ok(Arc::new(builder.finish())))
+    }
+
+    /// `date`.
+    pub(super) fn date(self, name: &str, value: impl Fn(&R) -> chrono::NaiveDate) -> Self {
+        let days = self
+            .rows
+            .iter()
+            .map(|row| Date32Type::from_naive_date(value(row)));
+        let array = Date32Array::from_iter_values(days);
+        self.push(name, Ok(Arc::new(array)))
     }
 
     /// `boolean`.

@@ -1,10 +1,34 @@
 //! `system.queries`: the ledger's rows, one per query. The columns are in the order of the documentation.
 
+use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::error::ArrowError;
-use owlake_metering::{Counter, QueryRecord};
+use owlake_fault::Fault;
+use owlake_metering::{Counter, Ledger, LedgerFilter, LedgerPosition, QueryRecord};
 
 use super::columns::Columns;
+use super::internal;
+use super::ledger_table::Family;
+
+#[derive(Debug)]
+pub(super) struct Queries;
+
+#[async_trait]
+impl Family for Queries {
+    async fn page(
+        &self,
+        ledger: &Ledger,
+        filter: LedgerFilter,
+    ) -> Result<(RecordBatch, Option<LedgerPosition>), Fault> {
+        let limit = filter.limit;
+        let records = ledger.queries(filter).await.map_err(internal)?;
+        let next = records
+            .last()
+            .filter(|_| records.len() == limit)
+            .map(|last| (last.receipt.submitted_at, last.receipt.query_id.clone()));
+        Ok((batch(&records).map_err(internal)?, next))
+    }
+}
 
 pub(super) fn batch(records: &[QueryRecord]) -> Result<RecordBatch, ArrowError> {
     let mut columns = Columns::of(records)
@@ -41,6 +65,9 @@ pub(super) fn batch(records: &[QueryRecord]) -> Result<RecordBatch, ArrowError> 
         .text("price_plan", |r| Some(&r.receipt.price_plan))
         .flag("timing_dependent", |r| r.receipt.timing_dependent)
         .count("max_data_scanned_bytes", |r| r.receipt.max_data_scanned_bytes)
+        .count("estimate_min_bytes", |r| r.estimate_min_bytes)
+        .count("estimate_max_bytes", |r| r.estimate_max_bytes)
+        .text("estimate_confidence", |r| r.estimate_confidence.as_deref())
         .text("reused_query_id", |r| r.receipt.reused_query_id.as_deref())
         .count("peak_memory_bytes", |r| Some(r.receipt.peak_memory_bytes))
         .count("spilled_bytes", |r| Some(r.receipt.spilled_bytes))

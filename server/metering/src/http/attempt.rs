@@ -12,7 +12,9 @@ use object_store::client::{HttpRequest, HttpResponse, HttpResponseBody};
 use super::body::MeteredBody;
 use super::connector::Account;
 use super::failures::AttemptKey;
+use super::request_log::LoggedRequest;
 use crate::meter::Counter;
+use crate::quota::QuotaReservation;
 
 /// The kind of a store request, as stores price them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,6 +88,10 @@ pub(super) struct Attempt {
     requested_bytes: u64,
     started: Instant,
     settled: bool,
+    /// Its row of the query's log, added when dropped.
+    logged: Option<LoggedRequest>,
+    /// The body's price on the money quotas, settled as it is read.
+    paid: Vec<QuotaReservation>,
 }
 
 impl Attempt {
@@ -108,6 +114,10 @@ impl Attempt {
             range,
         };
         let repeats = account.failures.take(&key);
+        let logged = account
+            .log
+            .as_ref()
+            .and_then(|log| log.begin(op, request.uri(), key.range.as_deref(), repeats));
         let account = Arc::clone(account);
         Self {
             account,
@@ -117,12 +127,19 @@ impl Attempt {
             requested_bytes,
             started: Instant::now(),
             settled: false,
+            logged,
+            paid: Vec::new(),
         }
     }
 
     /// Whether it asks for a page of a listing.
     pub(super) fn lists(&self) -> bool {
         self.op == StoreOp::List
+    }
+
+    /// What was set apart for the body.
+    pub(super) fn paid(&mut self, parts: Vec<QuotaReservation>) {
+        self.paid = parts;
     }
 
     /// The transport failed before a response.
@@ -135,6 +152,9 @@ impl Attempt {
     pub(super) fn answered(mut self, response: HttpResponse) -> HttpResponse {
         self.settled = true;
         let status = response.status();
+        if let Some(logged) = &mut self.logged {
+            logged.row.status = Some(status.as_u16());
+        }
         self.account.meter.add(self.op.counter(), 1);
         if self.repeats {
             self.account.meter.add(Counter::RetriedRequests, 1);
@@ -159,7 +179,10 @@ impl Attempt {
         let span = answered_span(&parts.headers, expected);
         let requested_bytes = self.requested_bytes + unasked;
         let account = Arc::clone(&self.account);
-        let body = MeteredBody::new(body, account, self.key.clone(), expected, requested_bytes, span);
+        let key = self.key.clone();
+        let mut body = MeteredBody::new(body, account, key, expected, requested_bytes, span);
+        body.log_to(self.logged.take());
+        body.pay_from(std::mem::take(&mut self.paid));
         HttpResponse::from_parts(parts, HttpResponseBody::new(body))
     }
 }
@@ -189,7 +212,12 @@ fn range_length(header: &str) -> Option<u64> {
     Some(sum)
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+/// Bytes that a request's Range header asks for, where it says.
+pub(super) fn requested_length(request: &HttpRequest) -> Option<u64> {
+    range_length(request.headers().get(RANGE)?.to_str().ok()?)
+}
+
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 

@@ -12,7 +12,9 @@ use object_store::client::{HttpError, HttpResponseBody};
 
 use super::connector::Account;
 use super::failures::AttemptKey;
+use super::request_log::LoggedRequest;
 use crate::meter::Counter;
+use crate::quota::QuotaReservation;
 
 /// Body of a successful GET. May be polled and dropped on any thread.
 pub(super) struct MeteredBody {
@@ -27,6 +29,8 @@ pub(super) struct MeteredBody {
     span: Option<Range<u64>>,
     received: u64,
     ended: bool,
+    logged: Option<LoggedRequest>,
+    paid: Vec<QuotaReservation>,
 }
 
 impl MeteredBody {
@@ -47,11 +51,31 @@ impl MeteredBody {
             span,
             received: 0,
             ended: false,
+            logged: None,
+            paid: Vec::new(),
         }
+    }
+
+    /// The money set apart for this body; what is not received is returned.
+    pub(super) fn pay_from(&mut self, parts: Vec<QuotaReservation>) {
+        self.paid = parts;
+    }
+
+    /// The row of the query's log that the received bytes go to.
+    pub(super) fn log_to(&mut self, logged: Option<LoggedRequest>) {
+        self.logged = logged;
     }
 
     fn receive(&mut self, bytes: u64) {
         self.received += bytes;
+        if let Some(logged) = &mut self.logged {
+            logged.row.bytes += bytes;
+        }
+        // The first part is for what was asked for; what it has not left the second one has.
+        let mut left = bytes;
+        for part in &mut self.paid {
+            left -= part.settle_up_to(left);
+        }
         self.account.meter.add(Counter::TransferredBytes, bytes);
         let unasked = self.received.saturating_sub(self.requested);
         self.account.meter.add(Counter::RequestedBytes, unasked);
@@ -192,6 +216,8 @@ mod tests {
         let account = Arc::new(Account {
             meter: Arc::clone(&meter),
             observer: None,
+            log: None,
+            quotas: None,
             failures: Failures::default(),
             io: io.handle().clone(),
         });

@@ -17,14 +17,18 @@ use tokio::task::JoinHandle;
 
 use super::SharedHttp;
 use super::archived;
-use super::attempt::{Attempt, RequestObserver};
+use super::attempt::{Attempt, RequestObserver, StoreOp, content_length, requested_length};
 use super::failures::Failures;
+use super::request_log::RequestLog;
 use crate::meter::Meter;
+use crate::quota::{QuotaError, QuotaGrant, QuotaReservation};
 
 /// Where the attempts of one connector are booked.
 pub(super) struct Account {
     pub(super) meter: Arc<Meter>,
     pub(super) observer: Option<Arc<dyn RequestObserver>>,
+    pub(super) log: Option<Arc<RequestLog>>,
+    pub(super) quotas: Option<Arc<QuotaGrant>>,
     pub(super) failures: Failures,
     pub(super) io: Handle,
 }
@@ -53,6 +57,17 @@ pub struct MeteredConnector {
     user_agent: HeaderValue,
 }
 
+/// Who is told of a connector's requests beside the meter.
+#[derive(Debug, Clone, Default)]
+pub struct RequestHooks {
+    /// The process's metrics.
+    pub observer: Option<Arc<dyn RequestObserver>>,
+    /// The query's own log.
+    pub log: Option<Arc<RequestLog>>,
+    /// Money quotas, which each request is reserved on before it is sent.
+    pub quotas: Option<Arc<QuotaGrant>>,
+}
+
 impl MeteredConnector {
     /// A connector whose attempts are counted on `meter` and sent from runtime `io`; each carries the
     /// User-Agent `owlake/<version> query/<query_id>`, by which the store's access log can be joined.
@@ -61,11 +76,13 @@ impl MeteredConnector {
         meter: Arc<Meter>,
         query_id: &str,
         io: Handle,
-        observer: Option<Arc<dyn RequestObserver>>,
+        hooks: RequestHooks,
     ) -> Self {
         let account = Account {
             meter,
-            observer,
+            observer: hooks.observer,
+            log: hooks.log,
+            quotas: hooks.quotas,
             failures: Failures::default(),
             io,
         };
@@ -140,11 +157,13 @@ impl HttpService for MeteredService {
             user_agent,
         } = &self.connector;
         request.headers_mut().insert(USER_AGENT, user_agent.clone());
-        let attempt = Attempt::start(account, &request);
+        let paid = pay(account, &request).await?;
+        let mut attempt = Attempt::start(account, &request);
         let client = shared.client.clone();
         let exchange = account.io.spawn(async move { client.execute(request).await });
         match AbortOnDrop(exchange).join().await {
             Ok(Ok(response)) => {
+                attempt.paid(pay_unasked(account, paid, &response).await?);
                 let lists = attempt.lists() && response.status().is_success();
                 let response = attempt.answered(response);
                 if lists {
@@ -175,6 +194,47 @@ async fn with_archived_marked(response: HttpResponse) -> Result<HttpResponse, Ht
     let marked = std::str::from_utf8(&page).ok().and_then(archived::marked);
     let body = marked.map_or(page, bytes::Bytes::from);
     Ok(HttpResponse::from_parts(head, body.into()))
+}
+
+/// What is set apart for the body of a response, and for how many bytes.
+struct Paid {
+    body: Option<QuotaReservation>,
+    bytes: u64,
+}
+
+/// Reserves a request on the money quotas, with the range it asks for.
+async fn pay(account: &Account, request: &HttpRequest) -> Result<Paid, HttpError> {
+    let mut paid = Paid { body: None, bytes: 0 };
+    if let Some(quotas) = &account.quotas {
+        let op = StoreOp::classify(request.method(), request.uri());
+        quotas.pay_request(op).await.map_err(refused)?;
+        if op == StoreOp::Get {
+            paid.bytes = requested_length(request).unwrap_or(0);
+            paid.body = Some(quotas.reserve_transfer(paid.bytes).await.map_err(refused)?);
+        }
+    }
+    Ok(paid)
+}
+
+/// Reserves what a response announces beyond what was asked for: bodies of requests without a range.
+async fn pay_unasked(
+    account: &Account,
+    mut paid: Paid,
+    response: &HttpResponse,
+) -> Result<Vec<QuotaReservation>, HttpError> {
+    let mut parts: Vec<QuotaReservation> = paid.body.take().into_iter().collect();
+    if let Some(quotas) = account.quotas.as_ref().filter(|_| !parts.is_empty()) {
+        let unasked = content_length(response.headers())
+            .unwrap_or(0)
+            .saturating_sub(paid.bytes);
+        parts.push(quotas.reserve_transfer(unasked).await.map_err(refused)?);
+    }
+    Ok(parts)
+}
+
+/// Not repeated by the store: the quota stays used up.
+fn refused(error: QuotaError) -> HttpError {
+    HttpError::new(HttpErrorKind::Unknown, error)
 }
 
 /// Ends the exchange when nobody waits for it any more.

@@ -8,6 +8,7 @@ mod attempt;
 mod body;
 mod connector;
 mod failures;
+mod request_log;
 #[cfg(test)]
 mod tests;
 
@@ -15,14 +16,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::client::HttpClient;
+use object_store::client::{HttpClient, HttpRequestBody};
 use serde::{Deserialize, Serialize};
 
 use crate::error::MeteringError;
 
 pub use archived::ARCHIVED_ETAG;
 pub use attempt::{RequestObserver, StoreOp};
-pub use connector::MeteredConnector;
+pub use connector::{MeteredConnector, RequestHooks};
+pub use request_log::{ObjectRequest, RequestLog};
 
 /// How the shared client behaves. Proxies are taken from here only, never from the environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +87,22 @@ impl SharedHttp {
         Ok(Arc::new(Self {
             client: HttpClient::new(client),
         }))
+    }
+}
+
+impl SharedHttp {
+    /// Sends JSON to a URL of the configuration, once; the status of the answer.
+    ///
+    /// To be called on the I/O runtime. Not counted: no store is asked.
+    pub async fn post_json(&self, url: &str, body: String) -> Result<u16, MeteringError> {
+        let request = http::Request::post(url)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(HttpRequestBody::from(body))
+            .map_err(|e| MeteringError::Post(Arc::new(e)))?;
+        let response = self.client.execute(request).await;
+        response
+            .map(|response| response.status().as_u16())
+            .map_err(|e| MeteringError::Post(Arc::new(e)))
     }
 }
 

@@ -182,7 +182,10 @@ impl Bench {
             Arc::clone(&meter),
             "01-ab\r\nX: y",
             io.handle().clone(),
-            Some(Arc::clone(&recorder) as Arc<dyn RequestObserver>),
+            RequestHooks {
+                observer: Some(Arc::clone(&recorder) as Arc<dyn RequestObserver>),
+                ..RequestHooks::default()
+            },
         );
         let store = store(&script, connector, true);
         Self {
@@ -566,7 +569,7 @@ fn plain_http_needs_the_stores_consent() {
         Arc::clone(&bench.meter),
         "q",
         bench.io.handle().clone(),
-        None,
+        RequestHooks::default(),
     );
     let store = store(&bench.script, connector, false);
     bench.run(async { assert!(store.get(&path()).await.is_err()) });
@@ -596,7 +599,13 @@ fn two_queries_share_the_client_and_not_their_counts() {
     let [a, b] = ["a", "b"].map(|id| {
         let meter = root.child(id);
         let io = bench.io.handle().clone();
-        let connector = MeteredConnector::new(Arc::clone(&shared), Arc::clone(&meter), id, io, None);
+        let connector = MeteredConnector::new(
+            Arc::clone(&shared),
+            Arc::clone(&meter),
+            id,
+            io,
+            RequestHooks::default(),
+        );
         (meter, store(&bench.script, connector, true))
     });
     bench.run(async {

@@ -1,12 +1,17 @@
 //! The ledger: one row per query in `ledger.db`, what `system.queries` shows. SQLite on one named thread.
 //!
-//! Rows are written at submission and once more at the end; the SQL is in `schema.rs` and `rows.rs`.
+//! Rows are written at submission and once more at the end; the SQL is in one file per table.
 
+#[cfg(test)]
+mod history_tests;
+mod prune;
 mod record;
+mod requests;
 mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod writer;
 
 use std::path::Path;
@@ -20,26 +25,38 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::error::MeteringError;
+use crate::quota::{self, StoredLimits};
 
-pub use record::{LedgerFilter, QueryRecord};
+pub use record::{
+    LedgerFilter, LedgerPage, LedgerPosition, QueryRecord, RequestRecord, ScanRecord, UsageRecord,
+};
 use writer::{Command, Reply};
 
 /// How the ledger keeps its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LedgerOptions {
-    /// Age in days at which [`Ledger::prune`] drops finished queries.
-    pub retention_days: u32,
+    /// Age at which finished queries are dropped.
+    pub retention: Duration,
+    /// Age at which the requests of `system.object_requests` are dropped.
+    pub object_requests_retention: Duration,
 }
 
 impl Default for LedgerOptions {
+    /// 45 days of queries, 7 days of requests.
     fn default() -> Self {
-        Self { retention_days: 45 }
+        Self {
+            retention: Duration::from_secs(45 * 86_400),
+            object_requests_retention: Duration::from_secs(7 * 86_400),
+        }
     }
 }
 
 /// Handle to the ledger thread. Dropping it writes what was handed over, then ends the thread (this blocks
 /// for the last commit).
+///
+/// What is older than the retention is dropped by the ledger thread in small steps between other work, by the
+/// time of the newest query: a server without queries drops nothing.
 ///
 /// Calls of many queries share transactions: each is answered after its commit. A killed process loses no
 /// committed row; a power cut may lose the last ones. The queue to the thread is bounded by the number of
@@ -51,6 +68,7 @@ pub struct Ledger {
     commands: Option<mpsc::Sender<Command>>,
     thread: Option<JoinHandle<()>>,
     options: LedgerOptions,
+    limits: StoredLimits,
 }
 
 impl Ledger {
@@ -80,11 +98,13 @@ impl Ledger {
     fn start(mut connection: Connection, options: LedgerOptions) -> Result<Self, MeteringError> {
         schema::migrate(&mut connection)?;
         rows::fail_unfinished(&connection, wall_clock())?;
+        let limits = quota::load(&connection)?;
         let statements = rows::Statements::new()?;
         let (commands, queue) = mpsc::channel();
+        let pruner = prune::Pruner::new(options.clone());
         let thread = std::thread::Builder::new()
             .name("owlake-ledger".to_owned())
-            .spawn(move || writer::run(connection, &statements, &queue))
+            .spawn(move || writer::run(connection, &statements, &queue, pruner))
             .map_err(|e| MeteringError::Io {
                 action: "start the ledger thread",
                 source: Arc::new(e),
@@ -93,7 +113,13 @@ impl Ledger {
             commands: Some(commands),
             thread: Some(thread),
             options,
+            limits,
         })
+    }
+
+    /// Limits as the file had them when it was opened.
+    pub(crate) fn limits(&self) -> &StoredLimits {
+        &self.limits
     }
 
     /// Inserts a query that starts. When this returns, a kill of the process leaves the row.
@@ -138,17 +164,68 @@ impl Ledger {
     ///
     /// Works in small steps, so that running queries do not wait for it.
     pub async fn prune(&self, now: DateTime<Utc>) -> Result<u64, MeteringError> {
-        let age = chrono::Duration::days(i64::from(self.options.retention_days));
-        let Some(before) = now.checked_sub_signed(age) else {
+        let Some(before) = prune::before(now, self.options.retention) else {
             return Ok(0);
         };
         let mut pruned = 0;
         loop {
             let step = self.ask(|reply| Command::Prune(before, reply)).await?;
             pruned += step;
-            if step < writer::PRUNE_STEP {
+            if step < prune::PRUNE_STEP {
                 return Ok(pruned);
             }
+        }
+    }
+
+    /// Scans of the queries that pass `filter`, newest query first; its limit is a number of queries.
+    pub async fn scans(&self, filter: LedgerFilter) -> Result<LedgerPage<ScanRecord>, MeteringError> {
+        self.call(false, move |connection| rows::select_scans(connection, filter))
+            .await
+    }
+
+    /// Logged requests of the newest query that passes `filter` and has some: one query a page.
+    ///
+    /// The filter's `state`, `workgroup` and `limit` do not count here.
+    pub async fn object_requests(
+        &self,
+        filter: LedgerFilter,
+    ) -> Result<LedgerPage<RequestRecord>, MeteringError> {
+        self.call(false, move |connection| requests::select(connection, &filter))
+            .await
+    }
+
+    /// Sums by workgroup, principal and day; of one principal, or of all.
+    pub async fn usage(&self, principal: Option<String>) -> Result<Vec<UsageRecord>, MeteringError> {
+        self.call(false, move |connection| {
+            usage::select(connection, principal.as_deref())
+        })
+        .await
+    }
+
+    /// Runs `job` on the ledger thread, in a transaction with what else waits there. When this returns, what it
+    /// wrote outlives the process, and where `durable` a power cut too.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        durable: bool,
+        job: impl FnOnce(&Connection) -> Result<T, MeteringError> + Send + 'static,
+    ) -> Result<T, MeteringError> {
+        self.ask(|reply| {
+            let job: writer::Job =
+                Box::new(move |connection| writer::answer(reply, connection.and_then(job)));
+            Command::Call(writer::Call { durable, job })
+        })
+        .await
+    }
+
+    /// [`call`](Self::call) without an answer, for `Drop`; failures go to the log.
+    pub(crate) fn call_detached(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<(), MeteringError> + Send + 'static,
+    ) {
+        let job: writer::Job = Box::new(move |connection| writer::log_only(connection.and_then(job)));
+        let durable = false;
+        if self.send(Command::Call(writer::Call { durable, job })).is_err() {
+            tracing::error!("the ledger is closed; a booking was not recorded");
         }
     }
 

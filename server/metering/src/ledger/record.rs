@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::receipt::{QueryState, Receipt};
+use crate::http::ObjectRequest;
+use crate::receipt::{QueryState, Receipt, TableScan};
+use crate::usd::Usd;
 
 /// What the ledger keeps of a query: its receipt and who asked what, from where.
 ///
@@ -43,6 +45,10 @@ pub struct QueryRecord {
     pub estimate_confidence: Option<String>,
     /// W3C trace id of the caller.
     pub trace_id: Option<String>,
+    /// Requests to object stores, where the session asked for them; rows of `system.object_requests`.
+    /// Written with the end of the query; not read back with the record.
+    #[serde(skip)]
+    pub object_requests: Vec<ObjectRequest>,
 }
 
 impl QueryRecord {
@@ -64,13 +70,75 @@ impl QueryRecord {
             estimate_max_bytes: None,
             estimate_confidence: None,
             trace_id: None,
+            object_requests: Vec::new(),
         }
     }
+}
+
+/// One row of `system.scans`: a scan of a table and the query it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanRecord {
+    /// The query.
+    pub query_id: String,
+    /// When that arrived.
+    pub submitted_at: DateTime<Utc>,
+    /// Who asked.
+    pub principal: String,
+    /// Where it ran.
+    pub workgroup: String,
+    /// What the scan considered and kept.
+    pub scan: TableScan,
+}
+
+/// One row of `system.object_requests`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRecord {
+    /// The query.
+    pub query_id: String,
+    /// When that arrived.
+    pub submitted_at: DateTime<Utc>,
+    /// The request.
+    pub request: ObjectRequest,
+}
+
+/// Place in the order of the ledger, newest first: `(submitted_at, query_id)` of a query.
+pub type LedgerPosition = (DateTime<Utc>, String);
+
+/// Rows of some queries, and where the next ones begin; `None` after the last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerPage<T> {
+    /// The rows, newest query first.
+    pub rows: Vec<T>,
+    /// To be given as [`LedgerFilter::after`].
+    pub next: Option<LedgerPosition>,
+}
+
+/// One row of `system.usage`: what a principal used in a workgroup on one day (UTC) of submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageRecord {
+    /// Workgroup.
+    pub workgroup: String,
+    /// Principal.
+    pub principal: String,
+    /// The day.
+    pub day: chrono::NaiveDate,
+    /// Statements that ended.
+    pub queries: u64,
+    /// Of these, refused by a cap, a quota or a full queue.
+    pub refused: u64,
+    /// As the counter.
+    pub data_scanned_bytes: u64,
+    /// By the price plan.
+    pub cost_usd: Usd,
+    /// What Athena would bill.
+    pub athena_cost_usd: Usd,
 }
 
 /// Which queries [`Ledger::queries`](crate::Ledger::queries) returns: those that pass every given condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerFilter {
+    /// This query only.
+    pub query_id: Option<String>,
     /// Submitted at or after.
     pub since: Option<DateTime<Utc>>,
     /// Submitted before.
@@ -91,6 +159,7 @@ impl Default for LedgerFilter {
     /// The newest 10,000 queries.
     fn default() -> Self {
         Self {
+            query_id: None,
             since: None,
             until: None,
             state: None,

@@ -10,10 +10,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::record::{LedgerFilter, QueryRecord};
+use super::record::{LedgerFilter, LedgerPage, LedgerPosition, QueryRecord, ScanRecord};
+use super::{requests, usage};
 use crate::error::MeteringError;
 use crate::meter::{Counter, Counters};
-use crate::receipt::{QueryState, Receipt, StatementType};
+use crate::receipt::{QueryState, Receipt, StatementType, TableScan};
 
 /// Statement texts, built once: the column list has one source, [`values`].
 pub(super) struct Statements {
@@ -118,7 +119,7 @@ fn values(record: &QueryRecord) -> Result<Vec<(&'static str, Value)>, MeteringEr
     Ok(values)
 }
 
-fn text(text: &str) -> Value {
+pub(super) fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
@@ -127,7 +128,7 @@ fn optional_text(value: Option<&str>) -> Value {
 }
 
 /// SQLite integers are signed; 2^63 bytes are beyond any query.
-fn count(count: u64) -> Value {
+pub(super) fn count(count: u64) -> Value {
     Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
@@ -135,7 +136,7 @@ fn ms(time: Duration) -> Value {
     Value::Integer(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn micros(at: DateTime<Utc>) -> Value {
+pub(super) fn micros(at: DateTime<Utc>) -> Value {
     Value::Integer(at.timestamp_micros())
 }
 
@@ -145,7 +146,7 @@ fn json<T: Serialize>(column: &'static str, value: &T) -> Result<Value, Metering
         .map_err(|e| bad(column, e))
 }
 
-fn bad(column: &'static str, reason: impl ToString) -> MeteringError {
+pub(super) fn bad(column: &'static str, reason: impl ToString) -> MeteringError {
     MeteringError::BadRow {
         column,
         reason: reason.to_string(),
@@ -184,17 +185,25 @@ pub(super) fn finish(
         values(record)?.into_iter().map(|(_, value)| value),
     ))? > 0
     {
-        return Ok(true);
+        return ended(connection, record);
     }
     match insert(connection, statements, record) {
-        Ok(()) => Ok(true),
+        Ok(()) => ended(connection, record),
         Err(MeteringError::DuplicateQuery(_)) => Ok(false),
         Err(e) => Err(e),
     }
 }
 
+/// What is written beside the row of a query that has ended.
+fn ended(connection: &Connection, record: &QueryRecord) -> Result<bool, MeteringError> {
+    usage::add(connection, record)?;
+    requests::insert(connection, record)?;
+    Ok(true)
+}
+
 /// Ends the rows of a server that was killed.
 pub(super) fn fail_unfinished(connection: &Connection, now: DateTime<Utc>) -> Result<usize, MeteringError> {
+    usage::add_unfinished(connection)?;
     let failed = connection.execute(
         "UPDATE queries SET state = 'FAILED', error_code = ?1, error_message = 'server stopped', finished_at = ?2
          WHERE state IN ('QUEUED', 'RUNNING')",
@@ -241,13 +250,66 @@ pub(super) fn select(
     statements: &Statements,
     filter: LedgerFilter,
 ) -> Result<Vec<QueryRecord>, MeteringError> {
-    let mut sql = format!("{} WHERE true", statements.select);
+    let (sql, arguments) = filtered(&statements.select, filter);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(arguments))?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(read(row)?);
+    }
+    Ok(records)
+}
+
+/// Scans of the queries that pass the filter; its limit is a number of queries.
+pub(super) fn select_scans(
+    connection: &Connection,
+    filter: LedgerFilter,
+) -> Result<LedgerPage<ScanRecord>, MeteringError> {
+    let limit = filter.limit;
+    let (sql, arguments) = filtered(
+        "SELECT query_id, submitted_at, principal, workgroup, scans FROM queries",
+        filter,
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(arguments))?;
+    let (mut found, mut last, mut queries) = (Vec::new(), None, 0);
+    while let Some(row) = rows.next()? {
+        queries += 1;
+        let (at, id) = read_position(row)?;
+        for scan in read_json::<Vec<TableScan>>(row, "scans")? {
+            found.push(ScanRecord {
+                query_id: id.clone(),
+                submitted_at: at,
+                principal: get(row, "principal")?,
+                workgroup: get(row, "workgroup")?,
+                scan,
+            });
+        }
+        last = Some((at, id));
+    }
+    Ok(LedgerPage {
+        rows: found,
+        next: last.filter(|_| queries == limit),
+    })
+}
+
+pub(super) fn read_position(row: &Row<'_>) -> Result<LedgerPosition, MeteringError> {
+    let at = read_time(row, "submitted_at")?.ok_or_else(|| bad("submitted_at", "no time"))?;
+    Ok((at, get(row, "query_id")?))
+}
+
+/// `select` with the conditions, the order and the limit of `filter`.
+fn filtered(select: &str, filter: LedgerFilter) -> (String, Vec<Value>) {
+    let mut sql = format!("{select} WHERE true");
     let mut arguments = Vec::new();
     let mut demand = |condition: &str, values: Vec<Value>| {
         sql.push_str(" AND ");
         sql.push_str(condition);
         arguments.extend(values);
     };
+    if let Some(query_id) = filter.query_id {
+        demand("query_id = ?", vec![Value::Text(query_id)]);
+    }
     if let Some(since) = filter.since {
         demand("submitted_at >= ?", vec![micros(since)]);
     }
@@ -271,13 +333,7 @@ pub(super) fn select(
     }
     sql.push_str(" ORDER BY submitted_at DESC, query_id DESC LIMIT ?");
     arguments.push(Value::Integer(i64::try_from(filter.limit).unwrap_or(i64::MAX)));
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(arguments))?;
-    let mut records = Vec::new();
-    while let Some(row) = rows.next()? {
-        records.push(read(row)?);
-    }
-    Ok(records)
+    (sql, arguments)
 }
 
 fn read(row: &Row<'_>) -> Result<QueryRecord, MeteringError> {
@@ -329,14 +385,15 @@ fn read(row: &Row<'_>) -> Result<QueryRecord, MeteringError> {
         estimate_max_bytes: read_optional_count(row, "estimate_max_bytes")?,
         estimate_confidence: get(row, "estimate_confidence")?,
         trace_id: get(row, "trace_id")?,
+        object_requests: Vec::new(),
     })
 }
 
-fn get<T: FromSql>(row: &Row<'_>, column: &'static str) -> Result<T, MeteringError> {
+pub(super) fn get<T: FromSql>(row: &Row<'_>, column: &'static str) -> Result<T, MeteringError> {
     row.get(column).map_err(|e| bad(column, e))
 }
 
-fn read_count(row: &Row<'_>, column: &'static str) -> Result<u64, MeteringError> {
+pub(super) fn read_count(row: &Row<'_>, column: &'static str) -> Result<u64, MeteringError> {
     u64::try_from(get::<i64>(row, column)?).map_err(|e| bad(column, e))
 }
 
@@ -355,7 +412,7 @@ fn read_time(row: &Row<'_>, column: &'static str) -> Result<Option<DateTime<Utc>
     get::<Option<i64>>(row, column)?.map(time).transpose()
 }
 
-fn read_word<T>(
+pub(super) fn read_word<T>(
     row: &Row<'_>,
     column: &'static str,
     parse: impl FnOnce(&str) -> Option<T>,

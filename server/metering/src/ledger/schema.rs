@@ -7,7 +7,8 @@ use crate::error::MeteringError;
 /// Step n brings a file from version n to n + 1. Released steps are never edited.
 ///
 /// Times are microseconds since 1970 UTC, money is decimal text, tags, scans and notices are JSON.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE queries (
     query_id TEXT NOT NULL PRIMARY KEY,
     query TEXT NOT NULL,
@@ -66,7 +67,58 @@ CREATE TABLE queries (
 ) STRICT;
 CREATE INDEX queries_by_submitted_at ON queries (submitted_at, query_id);
 CREATE INDEX queries_unfinished ON queries (state) WHERE state IN ('QUEUED', 'RUNNING');
-"];
+",
+    // Days count from 1970-01-01 UTC. Definitions of limits are JSON. A quota's row holds its newest window;
+    // `booked` is never below what was used, in bytes or 10^-12 dollars.
+    "
+CREATE TABLE usage (
+    workgroup TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    queries INTEGER NOT NULL,
+    refused INTEGER NOT NULL,
+    data_scanned_bytes INTEGER NOT NULL,
+    cost_usd TEXT NOT NULL,
+    athena_cost_usd TEXT NOT NULL,
+    PRIMARY KEY (day, workgroup, principal)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE object_requests (
+    query_id TEXT NOT NULL,
+    request INTEGER NOT NULL,
+    submitted_at INTEGER NOT NULL,
+    principal TEXT NOT NULL,
+    started_ms INTEGER NOT NULL,
+    operation TEXT NOT NULL,
+    bucket TEXT NOT NULL,
+    key TEXT NOT NULL,
+    byte_range TEXT,
+    bytes INTEGER NOT NULL,
+    retried INTEGER NOT NULL,
+    status INTEGER,
+    elapsed_ms INTEGER NOT NULL,
+    PRIMARY KEY (query_id, request)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX object_requests_by_submitted_at ON object_requests (submitted_at, query_id, request);
+CREATE TABLE workgroups (
+    name TEXT NOT NULL PRIMARY KEY,
+    definition TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE quotas (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    definition TEXT NOT NULL
+) STRICT;
+CREATE TABLE quota_usage (
+    quota_id INTEGER NOT NULL,
+    principal TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    window_start INTEGER NOT NULL,
+    booked INTEGER NOT NULL,
+    warned INTEGER NOT NULL,
+    PRIMARY KEY (quota_id, principal, resource)
+) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Newest version known here.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -82,6 +134,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), MeteringError> 
     for (version, step) in (found + 1..).zip(pending) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
+        if version == super::usage::SINCE {
+            super::usage::backfill(&transaction)?;
+        }
         transaction.pragma_update(None, "user_version", version)?;
         transaction.commit()?;
     }

@@ -322,7 +322,7 @@ async fn old_ends_are_pruned_and_nothing_else() {
     let ledger = Ledger::in_memory().unwrap();
     let day = 86_400;
     ledger.submit(&running("old but running", 0)).await.unwrap();
-    for i in 0..writer::PRUNE_STEP as i64 + 5 {
+    for i in 0..prune::PRUNE_STEP as i64 + 5 {
         ledger.finish_detached(ended(&format!("old{i}"), i % 100, QueryState::Succeeded));
     }
     ledger
@@ -330,7 +330,7 @@ async fn old_ends_are_pruned_and_nothing_else() {
         .await
         .unwrap();
     assert_eq!(ledger.prune(at(45 * day)).await.unwrap(), 0);
-    assert_eq!(ledger.prune(at(46 * day)).await.unwrap(), writer::PRUNE_STEP + 5);
+    assert_eq!(ledger.prune(at(46 * day)).await.unwrap(), prune::PRUNE_STEP + 5);
     assert_eq!(
         ids(&ledger, LedgerFilter::default()).await,
         ["young", "old but running"]

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::prune::{PRUNE_PAUSE, PRUNE_STEP, Pruner};
 use super::record::{LedgerFilter, QueryRecord};
 use super::rows::{self, Statements};
 use crate::error::MeteringError;
@@ -20,30 +21,67 @@ pub(super) enum Command {
     Queries(Box<LedgerFilter>, Reply<Vec<QueryRecord>>),
     Query(String, Reply<Option<QueryRecord>>),
     Prune(DateTime<Utc>, Reply<u64>),
+    /// Anything else, by the one who knows its rows.
+    Call(Call),
+}
+
+/// A piece of work on the database, or the news that it cannot be done.
+pub(super) type Job = Box<dyn FnOnce(Result<&Connection, MeteringError>) -> Answer + Send>;
+
+pub(super) struct Call {
+    /// Has to outlive a power cut too, not only the process.
+    pub(super) durable: bool,
+    pub(super) job: Job,
 }
 
 /// Most commands per transaction: bounds how long the first waits for the last.
 const MAX_BATCH: usize = 512;
-/// Rows dropped per step of a prune.
-pub(super) const PRUNE_STEP: u64 = 2_000;
 
 /// Sends the answer once the transaction's fate is known: `None` committed, else why not.
-type Answer = Box<dyn FnOnce(Option<&MeteringError>)>;
+pub(super) type Answer = Box<dyn FnOnce(Option<&MeteringError>)>;
 
-/// Runs until every sender is gone and the queue is empty.
-pub(super) fn run(mut connection: Connection, statements: &Statements, queue: &mpsc::Receiver<Command>) {
-    connection.set_prepared_statement_cache_capacity(32);
-    while let Ok(first) = queue.recv() {
-        let batch = std::iter::once(first)
+/// Runs until every sender is gone and the queue is empty. Between batches it prunes a little.
+pub(super) fn run(
+    mut connection: Connection,
+    statements: &Statements,
+    queue: &mpsc::Receiver<Command>,
+    mut pruner: Pruner,
+) {
+    connection.set_prepared_statement_cache_capacity(64);
+    loop {
+        let first = if pruner.is_behind() {
+            match queue.recv_timeout(PRUNE_PAUSE) {
+                Ok(first) => first,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    pruner.step(&connection);
+                    continue;
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+        } else {
+            match queue.recv() {
+                Ok(first) => first,
+                Err(_every_sender_is_gone) => return,
+            }
+        };
+        let batch: Vec<Command> = std::iter::once(first)
             .chain(queue.try_iter().take(MAX_BATCH - 1))
             .collect();
+        batch.iter().for_each(|command| pruner.sees(command));
         commit_batch(&mut connection, statements, batch);
+        pruner.after_batch(&connection);
     }
 }
 
 /// Executes the batch in one transaction and answers each command.
 pub(super) fn commit_batch(connection: &mut Connection, statements: &Statements, batch: Vec<Command>) {
     let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
+    let durable = batch
+        .iter()
+        .any(|command| matches!(command, Command::Call(call) if call.durable));
+    let synchronous = if durable { "FULL" } else { "NORMAL" };
+    // Where this fails, so does the transaction below.
+    let _set = connection.pragma_update(None, "synchronous", synchronous);
     let outcome = transact(connection, statements, batch, &mut answers);
     if let Err(error) = &outcome {
         tracing::error!(error = %error, source = ?std::error::Error::source(error), "the ledger did not commit");
@@ -90,12 +128,13 @@ fn execute(connection: &Connection, statements: &Statements, command: Command) -
             let result = rows::finish(connection, statements, &record);
             match reply {
                 Some(reply) => answer(reply, result),
-                None => log_only(record.receipt.query_id, result.map(drop)),
+                None => log_end(record.receipt.query_id, result.map(drop)),
             }
         }
         Command::Queries(filter, reply) => answer(reply, rows::select(connection, statements, *filter)),
         Command::Query(id, reply) => answer(reply, rows::by_id(connection, statements, &id)),
         Command::Prune(before, reply) => answer(reply, rows::prune(connection, before, PRUNE_STEP)),
+        Command::Call(call) => (call.job)(Ok(connection)),
     }
 }
 
@@ -104,25 +143,35 @@ fn refuse(command: Command, error: MeteringError) -> Answer {
     match command {
         Command::Submit(_, reply) => answer(reply, Err(error)),
         Command::Finish(_, Some(reply)) => answer(reply, Err(error)),
-        Command::Finish(record, None) => log_only(record.receipt.query_id, Err(error)),
+        Command::Finish(record, None) => log_end(record.receipt.query_id, Err(error)),
         Command::Queries(_, reply) => answer(reply, Err(error)),
         Command::Query(_, reply) => answer(reply, Err(error)),
         Command::Prune(_, reply) => answer(reply, Err(error)),
+        Command::Call(call) => (call.job)(Err(error)),
     }
 }
 
-fn answer<T: 'static>(reply: Reply<T>, result: Result<T, MeteringError>) -> Answer {
+pub(super) fn answer<T: 'static>(reply: Reply<T>, result: Result<T, MeteringError>) -> Answer {
     Box::new(move |failure| {
         // Who dropped the future does not want the answer.
         let _ = reply.send(or_failure(result, failure));
     })
 }
 
-fn log_only(query_id: String, result: Result<(), MeteringError>) -> Answer {
+fn log_end(query_id: String, result: Result<(), MeteringError>) -> Answer {
     Box::new(move |failure| {
         if let Err(error) = or_failure(result, failure) {
             let source = std::error::Error::source(&error);
             tracing::error!(query_id, %error, ?source, "the end of a query was not recorded");
+        }
+    })
+}
+
+pub(super) fn log_only(result: Result<(), MeteringError>) -> Answer {
+    Box::new(move |failure| {
+        if let Err(error) = or_failure(result, failure) {
+            let source = std::error::Error::source(&error);
+            tracing::error!(%error, ?source, "a booking was not recorded");
         }
     })
 }

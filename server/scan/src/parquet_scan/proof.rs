@@ -22,7 +22,7 @@ use crate::parquet_scan::reader::ScanFile;
 /// The bound counts scans that the plan must drain and whose files no statistic, index or dynamic
 /// filter could cut further; everything else counts zero, so a plan that might fit is never refused.
 pub fn refuse_over_cap(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) -> Result<(), ScanError> {
-    if context.budget.limit_bytes().is_none() {
+    if context.budget.limit_bytes().is_none() && !context.budget.has_quotas() {
         return Ok(());
     }
     let mut scans = Vec::new();
@@ -42,6 +42,7 @@ pub fn refuse_over_cap(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) -> 
             widest = Some((bytes, node));
         }
     }
+    context.budget.check_quotas(total).map_err(ScanError::Quota)?;
     match (context.budget.check(total), widest) {
         (Err(exceeded), Some((_, node))) => Err(node.cap_exceeded(context, &exceeded, at_least)),
         _ => Ok(()),

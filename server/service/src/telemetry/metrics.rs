@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     cost_usd: Family<CostCounter>,
     memory_reserved_bytes: Family<Gauge>,
     refused: Family<Counter>,
+    quota_warnings: Family<Counter>,
     build_info: Family<Gauge>,
 }
 
@@ -64,8 +65,8 @@ impl Metrics {
                 "Time of ended queries by phase: queue, plan, execute.",
                 &["phase"],
             ),
-            queries_running: Family::new("owlake_queries_running", "Queries that run now.", &[]),
-            queries_queued: Family::new("owlake_queries_queued", "Queries that wait now.", &[]),
+            queries_running: Family::new("owlake_queries_running", "Queries that run now.", &["workgroup"]),
+            queries_queued: Family::new("owlake_queries_queued", "Queries that wait now.", &["workgroup"]),
             data_scanned_bytes: Family::new(
                 "owlake_data_scanned_bytes_total",
                 "Encoded data bytes that ended queries needed, whether or not a cache answered.",
@@ -107,6 +108,11 @@ impl Metrics {
                 "Requests refused by a limit or for lack of rights, by reason.",
                 &["reason"],
             ),
+            quota_warnings: Family::new(
+                "owlake_quota_warnings_total",
+                "Times that a quota's use reached its WARN AT share.",
+                &["workgroup"],
+            ),
             build_info: Family::new(
                 "owlake_build_info",
                 "Always 1; the labels say what runs.",
@@ -140,13 +146,13 @@ impl Metrics {
     }
 
     /// Moves the number of running queries by `change`.
-    pub(crate) fn running(&self, change: i64) {
-        self.queries_running.with(&[]).add(change);
+    pub(crate) fn running(&self, workgroup: &str, change: i64) {
+        self.queries_running.with(&[workgroup]).add(change);
     }
 
     /// Moves the number of waiting queries by `change`.
-    pub(crate) fn queued(&self, change: i64) {
-        self.queries_queued.with(&[]).add(change);
+    pub(crate) fn queued(&self, workgroup: &str, change: i64) {
+        self.queries_queued.with(&[workgroup]).add(change);
     }
 
     /// Counts an answered request to a store.
@@ -181,6 +187,11 @@ impl Metrics {
         self.refused.with(&[reason]).add(1);
     }
 
+    /// Counts a quota whose use reached its WARN AT share.
+    pub(crate) fn quota_warning(&self, workgroup: &str) {
+        self.quota_warnings.with(&[workgroup]).add(1);
+    }
+
     /// The observer for the requests of one kind of store (`s3`, `file`).
     pub(crate) fn observer(self: &Arc<Self>, store: &str) -> Arc<dyn RequestObserver> {
         Arc::new(StoreObserver {
@@ -206,6 +217,7 @@ impl Metrics {
         self.cost_usd.write(&mut out);
         self.memory_reserved_bytes.write(&mut out);
         self.refused.write(&mut out);
+        self.quota_warnings.write(&mut out);
         self.build_info.write(&mut out);
         out
     }
@@ -257,9 +269,9 @@ mod tests {
             counters: &counters,
             cost: Usd::from_pico(5_000),
         });
-        metrics.running(2);
-        metrics.running(-1);
-        metrics.queued(3);
+        metrics.running("bi", 2);
+        metrics.running("bi", -1);
+        metrics.queued("bi", 3);
         let observer = metrics.observer("s3");
         observer.on_response(StoreOp::Get, 206, Duration::from_millis(40));
         observer.on_transferred(70);
@@ -269,6 +281,7 @@ mod tests {
         metrics.cache_bytes("footer", 4096);
         metrics.memory_reserved(1 << 20);
         metrics.refused("EXCEEDED_SCAN_LIMIT");
+        metrics.quota_warning("bi");
         metrics
     }
 
@@ -280,8 +293,8 @@ mod tests {
             "owlake_query_duration_seconds_count{phase=\"queue\"} 1",
             "owlake_query_duration_seconds_sum{phase=\"execute\"} 3",
             "owlake_query_duration_seconds_bucket{phase=\"plan\",le=\"0.025\"} 1",
-            "owlake_queries_running 1",
-            "owlake_queries_queued 3",
+            "owlake_queries_running{workgroup=\"bi\"} 1",
+            "owlake_queries_queued{workgroup=\"bi\"} 3",
             "owlake_data_scanned_bytes_total{workgroup=\"bi\"} 1000",
             "owlake_transferred_bytes_total{store=\"s3\"} 100",
             "owlake_object_store_requests_total{store=\"s3\",op=\"get\",code=\"206\"} 1",
@@ -292,6 +305,7 @@ mod tests {
             "owlake_cost_usd_total{workgroup=\"bi\"} 0.000000005000",
             "owlake_memory_reserved_bytes 1048576",
             "owlake_refused_total{reason=\"EXCEEDED_SCAN_LIMIT\"} 1",
+            "owlake_quota_warnings_total{workgroup=\"bi\"} 1",
             "owlake_build_info{version=\"1.2.3\"} 1",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
@@ -314,6 +328,6 @@ mod tests {
                 assert!(line.starts_with(current), "{line}");
             }
         }
-        assert_eq!(seen.len(), 14);
+        assert_eq!(seen.len(), 15);
     }
 }

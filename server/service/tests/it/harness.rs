@@ -27,6 +27,7 @@ pub struct Builder {
     pub local_roots: Vec<String>,
     pub clock: Option<fn() -> chrono::DateTime<chrono::Utc>>,
     pub ticket_idle: Option<std::time::Duration>,
+    pub quota_webhook: Option<String>,
 }
 
 /// A served lake.
@@ -67,6 +68,9 @@ impl Builder {
         }
         if let Some(idle) = self.ticket_idle {
             builder = builder.ticket_idle(idle);
+        }
+        if let Some(url) = self.quota_webhook {
+            builder = builder.quota_webhook(url);
         }
         let lake = builder.build().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

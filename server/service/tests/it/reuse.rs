@@ -374,6 +374,13 @@ async fn a_workgroup_can_ask_for_its_queries() {
     assert_reuses(&ask(&client, sql).await, &first, "the workgroup asks");
     client.set("result_reuse_max_age", Some("0s")).unwrap();
     assert_runs(&ask(&client, sql).await, "the session does not want it");
+
+    let by_sql = connect(&server.url).await;
+    ask(&by_sql, "CREATE WORKGROUP ad").await;
+    by_sql.set("workgroup", Some("ad")).unwrap();
+    assert_runs(&ask(&by_sql, sql).await, "a workgroup that does not ask");
+    ask(&by_sql, "ALTER WORKGROUP ad SET (result_reuse_max_age = '60m')").await;
+    assert_reuses(&ask(&by_sql, sql).await, &first, "a workgroup that was altered");
 }
 
 #[tokio::test(flavor = "multi_thread")]

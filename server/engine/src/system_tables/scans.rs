@@ -1,0 +1,46 @@
+//! `system.scans`: one row per query and scan of a table.
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use owlake_fault::Fault;
+use owlake_metering::{Ledger, LedgerFilter, LedgerPosition, ScanRecord};
+
+use super::columns::Columns;
+use super::internal;
+use super::ledger_table::Family;
+
+#[derive(Debug)]
+pub(super) struct Scans;
+
+#[async_trait]
+impl Family for Scans {
+    async fn page(
+        &self,
+        ledger: &Ledger,
+        filter: LedgerFilter,
+    ) -> Result<(RecordBatch, Option<LedgerPosition>), Fault> {
+        let page = ledger.scans(filter).await.map_err(internal)?;
+        Ok((batch(&page.rows)?, page.next))
+    }
+}
+
+pub(super) fn batch(rows: &[ScanRecord]) -> Result<RecordBatch, Fault> {
+    Columns::of(rows)
+        .text("query_id", |r| Some(&r.query_id))
+        .time("submitted_at", |r| Some(r.submitted_at))
+        .text("principal", |r| Some(&r.principal))
+        .text("workgroup", |r| Some(&r.workgroup))
+        .text("catalog", |r| Some(&r.scan.catalog))
+        .text("database", |r| Some(&r.scan.database))
+        .text("table_name", |r| Some(&r.scan.table_name))
+        .count("partitions_total", |r| r.scan.partitions_total)
+        .count("partitions_read", |r| Some(r.scan.partitions_read))
+        .count("files_total", |r| Some(r.scan.files_total))
+        .count("files_read", |r| Some(r.scan.files_read))
+        .count("row_groups_total", |r| Some(r.scan.row_groups_total))
+        .count("row_groups_read", |r| Some(r.scan.row_groups_read))
+        .count("data_scanned_bytes", |r| Some(r.scan.data_scanned_bytes))
+        .count("metadata_bytes", |r| Some(r.scan.metadata_bytes))
+        .finish()
+        .map_err(internal)
+}

@@ -1,0 +1,393 @@
+//! What one query holds of the quotas on it: reserves on all of them or on none, books ahead, returns the rest.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use owlake_fault::{Code, Fault};
+
+use super::definition::pico;
+use super::pool::{Attempt, Pool};
+use super::store::StoredUse;
+use super::{Quota, QuotaResource, QuotaWarning, Quotas};
+use crate::error::MeteringError;
+use crate::http::StoreOp;
+use crate::price::PricePlan;
+
+/// The quotas on one query. All clones of the `Arc` are one query's.
+#[derive(Debug)]
+pub struct QuotaGrant {
+    quotas: Arc<Quotas>,
+    /// By name.
+    list: Vec<Arc<Quota>>,
+    principal: String,
+    price: PricePlan,
+}
+
+/// A quota leaves no room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaExceeded {
+    /// The quota.
+    pub quota: String,
+    /// Its workgroup.
+    pub workgroup: String,
+    /// Whose budget, for a quota keyed by principal.
+    pub principal: Option<String>,
+    /// What would be passed.
+    pub resource: QuotaResource,
+    /// What is used, in bytes or 10^-12 dollars.
+    pub used: u64,
+    /// The limit, likewise.
+    pub limit: u64,
+    /// What was asked for on top, likewise.
+    pub needed: u64,
+    /// When the window ends.
+    pub resets_at: DateTime<Utc>,
+}
+
+impl std::fmt::Display for QuotaExceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (resource, owner) = (self.resource, self.principal.as_deref());
+        write!(f, "quota `{}` of workgroup \"{}\"", self.quota, self.workgroup)?;
+        if let Some(owner) = owner {
+            write!(f, " for principal `{owner}`")?;
+        }
+        write!(
+            f,
+            " would be passed: {} used {}, limit {}, {} more needed; it resets at {}",
+            resource.as_str(),
+            resource.shown(self.used),
+            resource.shown(self.limit),
+            resource.shown(self.needed),
+            self.resets_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        )
+    }
+}
+
+/// Why a quota grants nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum QuotaError {
+    /// There is no room.
+    #[error("{0}")]
+    Exceeded(Box<QuotaExceeded>),
+    /// The use cannot be booked; without that nothing is read.
+    #[error("the use of quota `{quota}` cannot be booked")]
+    NotBooked {
+        /// The quota.
+        quota: String,
+        /// Why.
+        #[source]
+        source: MeteringError,
+    },
+}
+
+impl From<QuotaError> for Fault {
+    fn from(error: QuotaError) -> Self {
+        let text = error.to_string();
+        match &error {
+            QuotaError::Exceeded(exceeded) => Self::new(Code::ExceededQuota, text).with_hint(format!(
+                "Wait until then, or ask the owner of \"{}\".",
+                exceeded.workgroup
+            )),
+            QuotaError::NotBooked { .. } => Self::new(Code::GenericInternalError, text),
+        }
+        .with_source(error)
+    }
+}
+
+impl QuotaGrant {
+    pub(super) fn new(
+        quotas: Arc<Quotas>,
+        list: Vec<Arc<Quota>>,
+        principal: String,
+        price: PricePlan,
+    ) -> Self {
+        Self {
+            quotas,
+            list,
+            principal,
+            price,
+        }
+    }
+
+    /// Refuses where a quota is used up, so that the query need not begin. Reserves nothing.
+    pub fn check(&self) -> Result<(), QuotaError> {
+        self.check_bytes(1)?;
+        self.each(QuotaResource::CostUsd, |quota, pool| {
+            self.refuse_unless_fits(quota, pool, QuotaResource::CostUsd, 1)
+        })
+    }
+
+    /// Refuses where `bytes` of data do not fit beside what is used. Reserves nothing.
+    pub fn check_bytes(&self, bytes: u64) -> Result<(), QuotaError> {
+        self.each(QuotaResource::DataScannedBytes, |quota, pool| {
+            self.refuse_unless_fits(quota, pool, QuotaResource::DataScannedBytes, bytes)
+        })
+    }
+
+    /// Sets `bytes` of data to be scanned apart, with their price where the plan has one.
+    ///
+    /// Cancel safe: a dropped call holds nothing.
+    pub async fn reserve_data(&self, bytes: u64) -> Result<QuotaReservation, QuotaError> {
+        let mut parts = self.reserve(QuotaResource::DataScannedBytes, bytes, 1).await?;
+        let price = pico(self.price.scanned_byte_usd);
+        parts.extend(self.reserve(QuotaResource::CostUsd, bytes, price).await?);
+        Ok(QuotaReservation { parts })
+    }
+
+    /// Sets the price of one request apart. It is used up at once: the store may bill what is never answered.
+    pub async fn pay_request(&self, op: StoreOp) -> Result<(), QuotaError> {
+        let price = match op {
+            StoreOp::Get => self.price.get_request_usd,
+            StoreOp::Head => self.price.head_request_usd,
+            StoreOp::List => self.price.list_request_usd,
+            StoreOp::Put | StoreOp::Delete => self.price.put_request_usd,
+        };
+        let parts = self.reserve(QuotaResource::CostUsd, 1, pico(price)).await?;
+        QuotaReservation { parts }.settle_part(1);
+        Ok(())
+    }
+
+    /// Sets the price of receiving up to `bytes` apart.
+    pub async fn reserve_transfer(&self, bytes: u64) -> Result<QuotaReservation, QuotaError> {
+        let price = pico(self.price.transferred_byte_usd);
+        let parts = self.reserve(QuotaResource::CostUsd, bytes, price).await?;
+        Ok(QuotaReservation { parts })
+    }
+
+    /// The query has ended: what was booked ahead and nobody needs now is given back, without waiting for the disk.
+    /// Lost with the process, it counts as used.
+    pub fn finish(&self) {
+        for quota in &self.list {
+            for resource in QuotaResource::ALL {
+                let Some(limit) = quota.definition.limit(resource) else {
+                    continue;
+                };
+                let pool = self.quotas.pool(quota, &self.principal, resource, limit);
+                // Who books right now needs it.
+                let Ok(_order) = pool.booking.try_lock() else {
+                    continue;
+                };
+                if let Some(booked) = pool.unbook() {
+                    self.quotas
+                        .ledger
+                        .book_detached(self.stored(quota, &pool, resource, booked));
+                }
+            }
+        }
+    }
+
+    async fn reserve(
+        &self,
+        resource: QuotaResource,
+        units: u64,
+        per_unit: u64,
+    ) -> Result<Vec<Part>, QuotaError> {
+        let mut parts = Vec::new();
+        let amount = units.saturating_mul(per_unit);
+        if amount == 0 {
+            return Ok(parts);
+        }
+        for quota in &self.list {
+            let Some(limit) = quota.definition.limit(resource) else {
+                continue;
+            };
+            let pool = self.quotas.pool(quota, &self.principal, resource, limit);
+            self.take(quota, &pool, resource, amount).await?;
+            parts.push(Part {
+                quotas: Arc::clone(&self.quotas),
+                quota: Arc::clone(quota),
+                principal: self.principal.clone(),
+                resource,
+                pool,
+                per_unit,
+                left: amount,
+            });
+        }
+        Ok(parts)
+    }
+
+    async fn take(
+        &self,
+        quota: &Quota,
+        pool: &Arc<Pool>,
+        resource: QuotaResource,
+        amount: u64,
+    ) -> Result<(), QuotaError> {
+        loop {
+            match pool.attempt(amount) {
+                Attempt::Granted => return Ok(()),
+                Attempt::Refused { used } => return Err(self.exceeded(quota, pool, resource, used, amount)),
+                Attempt::Wait(returned) => returned.await,
+                Attempt::Book(_) => {
+                    let _order = pool.booking.lock().await;
+                    // Who had the lock before may have booked enough for us too.
+                    let Attempt::Book(target) = pool.would_book(amount) else {
+                        continue;
+                    };
+                    let row = self.stored(quota, pool, resource, target);
+                    let booked = self.quotas.ledger.book(row).await;
+                    booked.map_err(|source| QuotaError::NotBooked {
+                        quota: quota.definition.name.clone(),
+                        source,
+                    })?;
+                    pool.booked(target);
+                }
+            }
+        }
+    }
+
+    fn refuse_unless_fits(
+        &self,
+        quota: &Quota,
+        pool: &Pool,
+        resource: QuotaResource,
+        amount: u64,
+    ) -> Result<(), QuotaError> {
+        match pool.would_book(amount) {
+            Attempt::Refused { used } => Err(self.exceeded(quota, pool, resource, used, amount)),
+            _ => Ok(()),
+        }
+    }
+
+    fn each(
+        &self,
+        resource: QuotaResource,
+        f: impl Fn(&Quota, &Pool) -> Result<(), QuotaError>,
+    ) -> Result<(), QuotaError> {
+        self.list
+            .iter()
+            .try_for_each(|quota| match quota.definition.limit(resource) {
+                Some(limit) => f(quota, &self.quotas.pool(quota, &self.principal, resource, limit)),
+                None => Ok(()),
+            })
+    }
+
+    fn stored(&self, quota: &Quota, pool: &Pool, resource: QuotaResource, booked: u64) -> StoredUse {
+        stored(quota, &self.principal, pool, resource, booked)
+    }
+
+    fn exceeded(
+        &self,
+        quota: &Quota,
+        pool: &Pool,
+        resource: QuotaResource,
+        used: u64,
+        needed: u64,
+    ) -> QuotaError {
+        let definition = &quota.definition;
+        QuotaError::Exceeded(Box::new(QuotaExceeded {
+            quota: definition.name.clone(),
+            workgroup: definition.workgroup.clone(),
+            principal: definition.keyed_by_principal.then(|| self.principal.clone()),
+            resource,
+            used,
+            limit: pool.limit,
+            needed,
+            resets_at: pool.window.end,
+        }))
+    }
+}
+
+fn stored(quota: &Quota, principal: &str, pool: &Pool, resource: QuotaResource, booked: u64) -> StoredUse {
+    let keyed = quota.definition.keyed_by_principal;
+    StoredUse {
+        quota_id: quota.id,
+        principal: if keyed {
+            principal.to_owned()
+        } else {
+            String::new()
+        },
+        resource,
+        window_start: pool.window.start,
+        booked,
+        warned: pool.was_warned(),
+    }
+}
+
+/// What is set apart on the quotas of a query. Dropping it returns what was not settled.
+#[derive(Debug)]
+#[must_use = "a dropped reservation returns what it holds"]
+pub struct QuotaReservation {
+    parts: Vec<Part>,
+}
+
+impl QuotaReservation {
+    /// Settles at most `units`, as far as it has them; how many it settled.
+    pub fn settle_up_to(&mut self, units: u64) -> u64 {
+        let has = |part: &Part| part.left / part.per_unit.max(1);
+        let settled = self.parts.iter().map(has).min().unwrap_or(units).min(units);
+        self.settle_part(settled);
+        settled
+    }
+
+    /// `units` (bytes, requests) of what was set apart were used.
+    pub fn settle_part(&mut self, units: u64) {
+        for part in &mut self.parts {
+            let amount = units.saturating_mul(part.per_unit).min(part.left);
+            part.left -= amount;
+            part.give_back(amount, amount);
+        }
+    }
+}
+
+struct Part {
+    quotas: Arc<Quotas>,
+    quota: Arc<Quota>,
+    principal: String,
+    resource: QuotaResource,
+    pool: Arc<Pool>,
+    per_unit: u64,
+    left: u64,
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part")
+            .field("quota", &self.quota.definition.name)
+            .field("resource", &self.resource)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Quota {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Quota")
+            .field("definition", &self.definition)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Part {
+    fn give_back(&self, reserved: u64, actual: u64) {
+        let definition = &self.quota.definition;
+        if !self.pool.settle(reserved, actual, definition.warn_percent) {
+            return;
+        }
+        let (booked, resource) = (self.pool.booking_now(), self.resource);
+        // Written with the next booking anyway; here so that a restart does not warn again.
+        let row = stored(&self.quota, &self.principal, &self.pool, resource, booked);
+        self.quotas.ledger.warned_detached(row);
+        if let (Some(observer), Some(warn_percent)) = (&self.quotas.observer, definition.warn_percent) {
+            observer.quota_warning(&QuotaWarning {
+                quota: definition.name.clone(),
+                workgroup: definition.workgroup.clone(),
+                principal: definition.keyed_by_principal.then(|| self.principal.clone()),
+                resource: resource.as_str(),
+                warn_percent,
+                used: resource.exact(self.pool.used()),
+                limit: resource.exact(self.pool.limit),
+                window_start: self.pool.window.start,
+                resets_at: self.pool.window.end,
+            });
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.left > 0 {
+            self.give_back(self.left, 0);
+        }
+    }
+}
