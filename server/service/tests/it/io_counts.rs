@@ -313,8 +313,10 @@ async fn a_cancelled_query_ends_what_it_fetched_ahead() {
         .cancel(Duration::from_secs(10))
         .await
         .expect("a cancelled query has a receipt");
+    // The store has seen every connection go before any answer is let through.
+    let idle = tokio::time::timeout(Duration::from_secs(10), server.store.wait_idle()).await;
+    idle.expect("no request outlives its query");
     gate.release();
-    server.store.wait_idle().await;
     let counters = receipt.counters.unwrap();
     assert!(counters.unanswered_requests >= 32, "{counters:?}");
     assert_eq!(counters.transferred_bytes, 0);
