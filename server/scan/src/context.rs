@@ -97,10 +97,11 @@ impl ScanContext {
 
     /// The same rights, limits and meter for another scan at `now`, with nothing listed or reported yet.
     ///
-    /// For tables in a foreign session, whose context lives as long as the table.
+    /// For tables in a foreign session, whose context lives as long as the table. Nobody proves a cached listing
+    /// there before rows leave, so each scan lists anew.
     #[must_use]
     pub fn renewed(&self, now: DateTime<Utc>) -> Self {
-        Self::new(
+        let renewed = Self::new(
             Arc::clone(&self.meter),
             Arc::clone(&self.budget),
             self.workgroup.clone(),
@@ -109,7 +110,9 @@ impl ScanContext {
             Arc::clone(&self.caches),
             Arc::clone(&self.config),
             Arc::clone(&self.in_flight),
-        )
+        );
+        renewed.fresh_listings.store(true, Ordering::Relaxed);
+        renewed
     }
 
     /// Whether up to `bytes` of data may move before they are reserved: only where all that was allowed so far and

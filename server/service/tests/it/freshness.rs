@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, Int64Array, RecordBatch};
 use bytes::Bytes;
+use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use owlake::ScanConfig;
 use owlake_mems3::Operation;
@@ -162,6 +163,38 @@ async fn a_deleted_file_is_gone_for_the_next_query() {
         let empty = if sql.contains("count") { "0" } else { "NULL" };
         assert_eq!(server.query(&sql).await.rows, [[empty]], "{sql} over no file");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_in_somebody_elses_session_is_never_answered_from_what_was_cached_of_an_old_file() {
+    let (old, new) = versions();
+    let server = TestServer::start().await;
+    table(&server, "t").await;
+    for file in 0..9 {
+        server
+            .store
+            .put(BUCKET, &format!("t/{file}.parquet"), old.clone());
+    }
+    let theirs = SessionContext::new();
+    theirs
+        .register_table("t", server.lake.table("default.t").await.unwrap())
+        .unwrap();
+    let ask = async |sql: &str| {
+        let rows = theirs.sql(sql).await.unwrap().collect().await.unwrap();
+        integers(&rows[0])[0]
+    };
+    // Twice, so that listing, footers and data are cached.
+    for _ in 0..2 {
+        assert_eq!(ask("SELECT sum(n) FROM t").await, 9 * 499_500);
+        assert_eq!(one(&server.query("SELECT sum(n) FROM t").await), 9 * 499_500);
+    }
+    server.store.put(BUCKET, "t/4.parquet", new);
+    assert_eq!(ask("SELECT sum(n) FROM t").await, 8 * 499_500 + 2_469_555);
+    assert_eq!(ask("SELECT max(n) FROM t").await, 2_989);
+    assert_eq!(
+        one(&server.query("SELECT sum(n) FROM t").await),
+        8 * 499_500 + 2_469_555
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
