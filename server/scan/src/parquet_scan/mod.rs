@@ -2,6 +2,7 @@
 
 pub(crate) mod adapter;
 pub(crate) mod by_index;
+mod drained;
 pub(crate) mod footer;
 pub(crate) mod late;
 pub(crate) mod named;

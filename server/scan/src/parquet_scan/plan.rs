@@ -1,7 +1,7 @@
 //! Builds the scan node from files whose footers are known: statistics, splits at row groups, fan-out.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,14 +11,16 @@ use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use crate::cache::Footer;
 use crate::context::{ScanContext, ScanNode};
@@ -214,15 +216,11 @@ fn split(
         if !last && bytes < unit_bytes {
             continue;
         }
-        let from = if start == 0 {
-            0
-        } else {
-            first_byte(metadata, start)
-        };
+        let from = if start == 0 { 0 } else { first_byte(&groups[start]) };
         let to = if last {
             i64::MAX
         } else {
-            first_byte(metadata, index + 1)
+            first_byte(&groups[index + 1])
         };
         let whole = start == 0 && last;
         let piece = if whole {
@@ -267,11 +265,18 @@ fn expected_ranges(metadata: &ParquetMetaData, leaves: &[usize], filtered: bool)
 }
 
 /// The offset by which the opener assigns a row group to a range: where its first column starts.
-fn first_byte(metadata: &ParquetMetaData, row_group: usize) -> i64 {
-    let column = metadata.row_group(row_group).column(0);
-    column
-        .dictionary_page_offset()
-        .unwrap_or_else(|| column.data_page_offset())
+fn first_byte(group: &RowGroupMetaData) -> i64 {
+    group.columns().first().map_or(0, |column| {
+        column
+            .dictionary_page_offset()
+            .unwrap_or_else(|| column.data_page_offset())
+    })
+}
+
+/// Whether `group` belongs to this piece of its file, by the rule of the opener.
+pub(crate) fn in_piece(file: &PartitionedFile, group: &RowGroupMetaData) -> bool {
+    let range = file.range.as_ref();
+    range.is_none_or(|range| range.contains(first_byte(group)))
 }
 
 /// Leaf columns of the file that the referenced table columns read.
@@ -363,6 +368,25 @@ fn merge(files: &[Statistics], schema: &SchemaRef) -> Statistics {
         }
         _ => Statistics::new_unknown(schema),
     }
+}
+
+/// Table columns that the projection of `source` reads whole, ascending: plain ones, and nested ones taken as they are.
+pub(crate) fn whole_columns(source: &ParquetSource, table: &Schema) -> Vec<usize> {
+    let Some(projection) = source.projection() else {
+        return (0..table.fields().len()).collect();
+    };
+    let mut columns = BTreeSet::new();
+    for projected in projection.iter() {
+        let as_it_is = projected.expr.downcast_ref::<Column>().is_some();
+        for column in collect_columns(&projected.expr) {
+            if let Some((index, field)) = table.fields().find(column.name())
+                && (as_it_is || is_flat(field.data_type()))
+            {
+                columns.insert(index);
+            }
+        }
+    }
+    columns.into_iter().collect()
 }
 
 /// Whether a plain column of this type is read whole, leaf by leaf (nested ones may be read in part).

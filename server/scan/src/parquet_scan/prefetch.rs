@@ -14,10 +14,9 @@ use datafusion::datasource::physical_plan::parquet::{
     ParquetAccessPlan, ParquetFileMetrics, RowGroupAccessPlanFilter,
 };
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{Column, DynamicFilterTracking};
+use datafusion::physical_expr::expressions::DynamicFilterTracking;
 use datafusion::physical_expr::simplifier::PhysicalExprSimplifier;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_adapter::{PhysicalExprAdapterFactory, replace_columns_with_literals};
@@ -34,8 +33,9 @@ use crate::context::ScanContext;
 use crate::error::ScanError;
 use crate::file_version::FileVersion;
 use crate::parquet_scan::adapter::GlueAdapterFactory;
+use crate::parquet_scan::drained::{Drained, scans};
 use crate::parquet_scan::named::NamedSource;
-use crate::parquet_scan::plan::is_flat;
+use crate::parquet_scan::plan::{in_piece, whole_columns};
 use crate::parquet_scan::reader::ScanFile;
 use crate::parquet_scan::schema::file_column;
 
@@ -66,51 +66,17 @@ struct Certain {
 ///
 /// With a cap, nothing is fetched ahead unless all scans together could be read whole without passing it.
 pub fn read_ahead(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) {
-    let mut scans = Vec::new();
-    collect(plan, true, &mut scans);
+    let scans = scans(plan);
     let most: u64 = scans.iter().map(|(config, _)| most_bytes(config)).sum();
     if !context.may_read_ahead(most) {
         return;
     }
     for (config, drained) in scans {
-        if drained && let Some((prefetch, waiting)) = certain(config) {
+        if drained > Drained::Unknown
+            && let Some((prefetch, waiting)) = certain(config)
+        {
             *prefetch.lock() = Some(waiting);
         }
-    }
-}
-
-/// All scans below `plan`, with whether the operators above read them to their end.
-fn collect<'a>(plan: &'a Arc<dyn ExecutionPlan>, drained: bool, scans: &mut Vec<(&'a FileScanConfig, bool)>) {
-    let drained = drained && plan.fetch().is_none();
-    if let Some(config) = plan
-        .downcast_ref::<DataSourceExec>()
-        .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
-    {
-        scans.push((config, drained && config.limit.is_none()));
-        return;
-    }
-    // A hash join whose build side is empty never begins its probe side; one that begins drains it.
-    let drains = matches!(
-        plan.name(),
-        "ProjectionExec"
-            | "FilterExec"
-            | "CoalescePartitionsExec"
-            | "CoalesceBatchesExec"
-            | "RepartitionExec"
-            | "AggregateExec"
-            | "SortExec"
-            | "SortPreservingMergeExec"
-            | "UnionExec"
-            | "WindowAggExec"
-            | "BoundedWindowAggExec"
-            | "CooperativeExec"
-            | "UnnestExec"
-            | "HashJoinExec"
-            | "CrossJoinExec"
-            | "NestedLoopJoinExec"
-    );
-    for child in plan.children() {
-        collect(child, drained && drains, scans);
     }
 }
 
@@ -154,14 +120,6 @@ fn named_columns(config: &FileScanConfig) -> Option<HashSet<String>> {
     Some(columns.map(|c| c.name().to_ascii_lowercase()).collect())
 }
 
-/// Whether `group` belongs to this piece of its file, by the rule of the opener.
-fn in_piece(file: &PartitionedFile, group: &parquet::file::metadata::RowGroupMetaData) -> bool {
-    let start = group.columns().first().map_or(0, |c| {
-        c.dictionary_page_offset().unwrap_or_else(|| c.data_page_offset())
-    });
-    file.range.as_ref().is_none_or(|r| r.contains(start))
-}
-
 fn certain(config: &FileScanConfig) -> Option<(Arc<Prefetch>, Waiting)> {
     let parquet = NamedSource::unnamed(config.file_source().as_ref()).downcast_ref::<ParquetSource>()?;
     // With late materialisation, what is read depends on the values of the filter columns.
@@ -174,7 +132,7 @@ fn certain(config: &FileScanConfig) -> Option<(Arc<Prefetch>, Waiting)> {
         return None;
     }
     let prefetch = first.prefetch.upgrade()?;
-    let columns = whole_columns(parquet, config);
+    let columns = whole_columns(parquet, config.file_schema());
     let groups = &config.file_groups;
     let units = if config.preserve_order {
         let longest = groups.iter().map(|g| g.len()).max().unwrap_or(0);
@@ -192,30 +150,6 @@ fn certain(config: &FileScanConfig) -> Option<(Arc<Prefetch>, Waiting)> {
         columns,
     });
     Some((prefetch, Waiting { scan, units }))
-}
-
-/// Table columns that the projection reads whole: plain ones, and nested ones taken as they are.
-fn whole_columns(source: &ParquetSource, config: &FileScanConfig) -> Vec<usize> {
-    let table = config.file_schema();
-    let mut columns = Vec::new();
-    match source.projection() {
-        None => columns.extend(0..table.fields().len()),
-        Some(projection) => {
-            for projected in projection.iter() {
-                let as_it_is = projected.expr.downcast_ref::<Column>().is_some();
-                for column in collect_columns(&projected.expr) {
-                    if let Some((index, field)) = table.fields().find(column.name())
-                        && (as_it_is || is_flat(field.data_type()))
-                    {
-                        columns.push(index);
-                    }
-                }
-            }
-        }
-    }
-    columns.sort_unstable();
-    columns.dedup();
-    columns
 }
 
 impl Prefetch {

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::format::scan::{drained_bytes, node_of};
+use crate::parquet_scan::drained::{Drained, scan_config, scans};
 use crate::parquet_scan::named::NamedSource;
+use crate::parquet_scan::plan::{in_piece, is_flat, whole_columns};
 use crate::parquet_scan::reader::ScanFile;
 
 /// Refuses a plan whose proven lower bound passes the cap, before its first data byte.
@@ -25,19 +26,21 @@ pub fn refuse_over_cap(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) -> 
     if context.budget.limit_bytes().is_none() && !context.budget.has_quotas() {
         return Ok(());
     }
-    let mut scans = Vec::new();
-    drained_scans(plan, &mut scans);
+    let scans = scans(plan);
     // Of several scans only some may be counted, and the sum is no single table's.
-    let mut at_least = count_scans(plan) > 1;
+    let mut at_least = scans.len() > 1;
     let mut total = 0_u64;
     let mut widest: Option<(u64, Arc<ScanNode>)> = None;
-    for scan in scans {
-        let bytes = lower_bound(&scan);
+    for (scan, _) in scans
+        .into_iter()
+        .filter(|(_, drained)| *drained == Drained::Surely)
+    {
+        let bytes = lower_bound(scan);
         total = total.saturating_add(bytes);
         // Which leaves of a nested column are read is not known here.
-        at_least |= drained_bytes(&scan).is_none() && reads_nested(&scan);
+        at_least |= drained_bytes(scan).is_none() && reads_nested(scan);
         if widest.as_ref().is_none_or(|(most, _)| bytes > *most)
-            && let Some(node) = scan_node(&scan)
+            && let Some(node) = scan_node(scan)
         {
             widest = Some((bytes, node));
         }
@@ -51,73 +54,26 @@ pub fn refuse_over_cap(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) -> 
 
 /// Whether what is read depends on when operators stop pulling: a limit, a TopK or a join filter above a scan.
 pub fn is_timing_dependent(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let scans_below = contains_scan(plan);
-    if scans_below && plan.fetch().is_some() {
-        return true;
-    }
-    if let Some(config) = scan_config(plan)
-        && let Some(predicate) = config.file_source().filter()
-        && has_dynamic_filter(&predicate)
-    {
-        return true;
-    }
-    plan.children().into_iter().any(is_timing_dependent)
+    stops_early(plan, false)
 }
 
-fn contains_scan(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    scan_config(plan).is_some() || plan.children().into_iter().any(contains_scan)
-}
-
-fn count_scans(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    usize::from(scan_config(plan).is_some()) + plan.children().into_iter().map(count_scans).sum::<usize>()
+fn stops_early(plan: &Arc<dyn ExecutionPlan>, limited: bool) -> bool {
+    let limited = limited || plan.fetch().is_some();
+    match scan_config(plan) {
+        Some(config) => {
+            let filter = config.file_source().filter();
+            limited || filter.is_some_and(|predicate| has_dynamic_filter(&predicate))
+        }
+        None => plan
+            .children()
+            .into_iter()
+            .any(|child| stops_early(child, limited)),
+    }
 }
 
 fn has_dynamic_filter(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()
         || expr.children().into_iter().any(has_dynamic_filter)
-}
-
-fn scan_config(plan: &Arc<dyn ExecutionPlan>) -> Option<FileScanConfig> {
-    plan.downcast_ref::<DataSourceExec>()?
-        .data_source()
-        .downcast_ref::<FileScanConfig>()
-        .cloned()
-}
-
-/// Scans whose every row the operators above must consume.
-fn drained_scans(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>) {
-    if plan.fetch().is_some() {
-        return;
-    }
-    if let Some(config) = scan_config(plan) {
-        scans.push(config);
-        return;
-    }
-    match plan.name() {
-        "ProjectionExec"
-        | "FilterExec"
-        | "CoalescePartitionsExec"
-        | "CoalesceBatchesExec"
-        | "RepartitionExec"
-        | "AggregateExec"
-        | "SortExec"
-        | "SortPreservingMergeExec"
-        | "UnionExec"
-        | "WindowAggExec"
-        | "BoundedWindowAggExec"
-        | "CooperativeExec" => {
-            for child in plan.children() {
-                drained_scans(child, scans);
-            }
-        }
-        // The build side is drained whatever the probe side holds.
-        "HashJoinExec" => {
-            if let Some(build) = plan.children().first() {
-                drained_scans(build, scans);
-            }
-        }
-        _ => {}
-    }
 }
 
 fn scan_files(config: &FileScanConfig) -> impl Iterator<Item = &Arc<ScanFile>> {
@@ -154,15 +110,16 @@ fn lower_bound(config: &FileScanConfig) -> u64 {
         };
         let constant = |name: &str| is_constant(file, table, name);
         for group in scan_file.metadata.row_groups() {
-            let start = group.columns().first().map_or(0, |c| {
-                c.dictionary_page_offset().unwrap_or_else(|| c.data_page_offset())
-            });
-            if file.range.as_ref().is_some_and(|r| !r.contains(start)) {
+            if !in_piece(file, group) {
                 continue;
             }
             for chunk in group.columns() {
                 let root = chunk.column_path().parts().first().map_or("", String::as_str);
-                if columns.iter().any(|c| c.eq_ignore_ascii_case(root)) && !constant(root) {
+                if columns
+                    .iter()
+                    .any(|i| table.field(*i).name().eq_ignore_ascii_case(root))
+                    && !constant(root)
+                {
                     total = total.saturating_add(chunk.byte_range().1);
                 }
             }
@@ -174,11 +131,7 @@ fn lower_bound(config: &FileScanConfig) -> u64 {
 /// Whether the scan reads a nested column, of which [`lower_bound`] may count less than is read.
 fn reads_nested(config: &FileScanConfig) -> bool {
     let table = config.file_schema();
-    let nested = |name: &str| {
-        table
-            .field_with_name(name)
-            .is_ok_and(|f| !crate::parquet_scan::plan::is_flat(f.data_type()))
-    };
+    let nested = |name: &str| table.field_with_name(name).is_ok_and(|f| !is_flat(f.data_type()));
     match config.file_source().projection() {
         Some(projection) => projection
             .iter()
@@ -204,24 +157,4 @@ fn is_constant(file: &datafusion::datasource::listing::PartitionedFile, table: &
         let one_value = matches!((&column.min_value, &column.max_value), (Precision::Exact(a), Precision::Exact(b)) if a == b);
         all_null || one_value
     })
-}
-
-/// File columns that the projection reads whole: plain columns, and nested ones taken as they are.
-fn whole_columns(source: &ParquetSource, table: &Schema) -> Vec<String> {
-    let Some(projection) = source.projection() else {
-        return table.fields().iter().map(|f| f.name().clone()).collect();
-    };
-    let mut columns = Vec::new();
-    for projected in projection.iter() {
-        let whole = projected.expr.downcast_ref::<Column>().is_some();
-        for column in collect_columns(&projected.expr) {
-            let flat = table
-                .field_with_name(column.name())
-                .is_ok_and(|f| crate::parquet_scan::plan::is_flat(f.data_type()));
-            if whole || flat {
-                columns.push(column.name().to_owned());
-            }
-        }
-    }
-    columns
 }
