@@ -29,6 +29,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "owlake-fault",
         ],
     ),
+    (
+        "owlake-federation",
+        &["owlake-engine", "owlake-metering", "owlake-fault"],
+    ),
     ("owlake-mems3", &["owlake-fault"]),
     ("owlake-testkit", &["owlake-fault"]),
     ("owlake-client", &["owlake-proto"]),
@@ -43,6 +47,7 @@ const ALL_BUT_TESTKIT: &[&str] = &[
     "owlake-dialect",
     "owlake-engine",
     "owlake-fault",
+    "owlake-federation",
     "owlake-mems3",
     "owlake-metering",
     "owlake-proto",
