@@ -162,6 +162,10 @@ codes! {
     UserCanceled = "USER_CANCELED" => Cancelled,
     /// Unknown or expired ticket, prepared statement or query id.
     HandleNotFound = "HANDLE_NOT_FOUND" => NotFound,
+    /// A database of a catalog is down, busy, or went away.
+    JdbcError = "JDBC_ERROR" => Unavailable,
+    /// A database of a catalog refused what was asked: rights, credentials, or a value of its data.
+    JdbcNonTransientError = "JDBC_NON_TRANSIENT_ERROR" => InvalidQuery,
     /// The server is draining.
     ServerShuttingDown = "SERVER_SHUTTING_DOWN" => Unavailable,
     /// Another process holds the data directory.

@@ -1,0 +1,254 @@
+//! What a database holds: schemas, tables and views, their columns and how large they are, as its own catalog says.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use tokio_postgres::types::Oid;
+use tokio_postgres::{Client, Row};
+
+use super::config::PostgresConfig;
+use super::error::PostgresError;
+use super::mapping::{Element, Form, Mapping, PgType, mapping};
+use super::quoting::identifier;
+
+/// What a name in a schema stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelationKind {
+    /// A table, partitioned or not.
+    Table,
+    /// A view.
+    View,
+    /// A view with rows of its own.
+    MaterializedView,
+    /// A table of yet another server.
+    ForeignTable,
+}
+
+impl RelationKind {
+    fn from_code(code: &str) -> Option<Self> {
+        Some(match code {
+            "r" | "p" => Self::Table,
+            "v" => Self::View,
+            "m" => Self::MaterializedView,
+            "f" => Self::ForeignTable,
+            _ => return None,
+        })
+    }
+}
+
+/// A table or view, as it was when it was described.
+#[derive(Debug, Clone)]
+pub struct RemoteTable {
+    /// Its schema, as the database writes it.
+    pub schema_name: String,
+    /// Its name, as the database writes it.
+    pub name: String,
+    /// What it is.
+    pub kind: RelationKind,
+    /// Its columns that have a name here, in order.
+    pub columns: Vec<RemoteColumn>,
+    /// Columns that have none: their names differ from others only by case.
+    pub hidden: Vec<String>,
+    /// Rows as the database's statistics estimate them; views and new tables have none.
+    pub estimated_rows: Option<u64>,
+    schema: SchemaRef,
+}
+
+/// A column.
+#[derive(Debug, Clone)]
+pub struct RemoteColumn {
+    /// Its name, as the database writes it.
+    pub name: String,
+    /// Its name here: lower case.
+    pub shown: String,
+    /// Its type, as the database writes it.
+    pub type_name: String,
+    /// Whether texts of it are equal only where their bytes are.
+    pub deterministic: bool,
+    pub(super) mapping: Mapping,
+}
+
+impl RemoteTable {
+    /// Columns in Arrow's types, all nullable: a NOT NULL that is dropped in the database must not break a plan.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn new(
+        schema_name: String,
+        name: String,
+        kind: RelationKind,
+        rows: Option<u64>,
+        all: Vec<RemoteColumn>,
+    ) -> Self {
+        let (mut columns, mut hidden) = (Vec::<RemoteColumn>::new(), Vec::new());
+        for column in all {
+            match columns.iter_mut().find(|known| known.shown == column.shown) {
+                None => columns.push(column),
+                // The one that is written as it is asked for keeps the name.
+                Some(known) if column.name == column.shown => {
+                    hidden.push(std::mem::replace(known, column).name);
+                }
+                Some(_) => hidden.push(column.name),
+            }
+        }
+        let fields = columns
+            .iter()
+            .map(|column| Field::new(&column.shown, column.mapping.data_type.clone(), true));
+        Self {
+            schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            schema_name,
+            name,
+            kind,
+            columns,
+            hidden,
+            estimated_rows: rows,
+        }
+    }
+
+    /// `"schema"."table"`
+    pub(super) fn quoted(&self) -> Result<String, PostgresError> {
+        Ok(format!(
+            "{}.{}",
+            identifier(&self.schema_name)?,
+            identifier(&self.name)?
+        ))
+    }
+}
+
+impl RemoteColumn {
+    /// The column in the list of what is selected.
+    pub(super) fn selected(&self) -> Result<String, PostgresError> {
+        let name = identifier(&self.name)?;
+        Ok(match self.mapping.form {
+            Form::Plain => name,
+            Form::Cast(to) => format!("{name}::{to}"),
+            Form::Abbreviated => format!("abbrev({name})"),
+        })
+    }
+}
+
+/// Everything but the system's own; what a catalog's property names is there, whatever it is.
+const SCHEMAS: &str = "SELECT nspname FROM pg_namespace \
+    WHERE nspname = ANY($1) OR ($1 IS NULL AND nspname !~ '^pg_' AND nspname <> 'information_schema') \
+    ORDER BY nspname";
+
+const RELATIONS: &str = "SELECT c.relname, c.relkind::text FROM pg_class c \
+    JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition ORDER BY c.relname";
+
+const RELATION: &str = "SELECT c.oid, c.relkind::text, c.reltuples::float8, c.relpages FROM pg_class c \
+    JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
+
+/// Domains are followed to what they are over; the modifier is the one of the last step.
+const COLUMNS: &str = "WITH RECURSIVE step(attnum, type, modifier) AS ( \
+      SELECT attnum, atttypid, atttypmod FROM pg_attribute \
+      WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped \
+    UNION ALL \
+      SELECT s.attnum, t.typbasetype, t.typtypmod FROM step s JOIN pg_type t ON t.oid = s.type \
+      WHERE t.typtype = 'd') \
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attndims::int4, \
+      t.oid, s.modifier, e.oid, e.typtype::text, coalesce(c.collisdeterministic, true) \
+    FROM pg_attribute a \
+    JOIN step s ON s.attnum = a.attnum \
+    JOIN pg_type t ON t.oid = s.type AND t.typtype <> 'd' \
+    LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid \
+    LEFT JOIN pg_collation c ON c.oid = a.attcollation \
+    WHERE a.attrelid = $1 ORDER BY a.attnum";
+
+/// Schemas, as the database writes them, sorted.
+pub(super) async fn schemas(client: &Client, config: &PostgresConfig) -> Result<Vec<String>, PostgresError> {
+    let rows = client
+        .query(SCHEMAS, &[&config.schemas])
+        .await
+        .map_err(PostgresError::running)?;
+    rows.iter().map(|row| cell(row, 0)).collect()
+}
+
+/// Tables and views of a schema, sorted. Partitions are part of their table.
+pub(super) async fn relations(
+    client: &Client,
+    schema: &str,
+) -> Result<Vec<(String, RelationKind)>, PostgresError> {
+    let rows = client
+        .query(RELATIONS, &[&schema])
+        .await
+        .map_err(PostgresError::running)?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if let Some(kind) = RelationKind::from_code(cell(row, 1)?) {
+            found.push((cell(row, 0)?, kind));
+        }
+    }
+    Ok(found)
+}
+
+/// A table or view by its exact name.
+pub(super) async fn relation(
+    client: &Client,
+    config: &PostgresConfig,
+    schema: &str,
+    name: &str,
+) -> Result<Option<RemoteTable>, PostgresError> {
+    let found = client
+        .query_opt(RELATION, &[&schema, &name])
+        .await
+        .map_err(PostgresError::running)?;
+    let Some(found) = found else { return Ok(None) };
+    let Some(kind) = RelationKind::from_code(cell(&found, 1)?) else {
+        return Ok(None);
+    };
+    let rows = estimated_rows(cell(&found, 2)?, cell(&found, 3)?);
+    let columns = client
+        .query(COLUMNS, &[&cell::<Oid>(&found, 0)?])
+        .await
+        .map_err(PostgresError::running)?;
+    let columns = columns
+        .iter()
+        .map(|row| column(row, config))
+        .collect::<Result<_, _>>()?;
+    Ok(Some(RemoteTable::new(
+        schema.to_owned(),
+        name.to_owned(),
+        kind,
+        rows,
+        columns,
+    )))
+}
+
+/// -1 says that nobody has counted; before PostgreSQL 14 an empty table says the same.
+fn estimated_rows(tuples: f64, pages: i32) -> Option<u64> {
+    (tuples > 0.0 || (tuples == 0.0 && pages > 0)).then_some(tuples as u64)
+}
+
+fn column(row: &Row, config: &PostgresConfig) -> Result<RemoteColumn, PostgresError> {
+    let name: String = cell(row, 0)?;
+    let dimensions = cell(row, 2)?;
+    let element = match (cell::<Option<Oid>>(row, 5)?, cell::<Option<&str>>(row, 6)?) {
+        (Some(oid), Some(kind)) => Some(Element {
+            oid,
+            kind: kind.chars().next().unwrap_or('b'),
+            dimensions,
+        }),
+        _ => None,
+    };
+    let pg_type = PgType {
+        oid: cell(row, 3)?,
+        modifier: cell(row, 4)?,
+        element,
+    };
+    Ok(RemoteColumn {
+        shown: name.to_lowercase(),
+        name,
+        type_name: cell(row, 1)?,
+        deterministic: cell(row, 7)?,
+        mapping: mapping(&pg_type, config.numeric),
+    })
+}
+
+/// A value of a catalog query; another type than the one asked for is a server that is no PostgreSQL.
+fn cell<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, PostgresError> {
+    row.try_get(at)
+        .map_err(|error| PostgresError::Malformed(format!("its own catalog is not readable: {error}")))
+}

@@ -1,0 +1,134 @@
+//! The decoder against bytes: any cut into chunks gives the same rows, nothing malformed passes or panics.
+
+use arrow::array::{Array, Int32Array, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::*;
+
+fn decoder() -> Decoder {
+    let schema = Schema::new(vec![
+        Field::new("n", DataType::Int32, true),
+        Field::new("t", DataType::Utf8, true),
+    ]);
+    Decoder::new(Arc::new(schema), &[Decode::Int32, Decode::Text])
+}
+
+fn transfer(rows: &[(Option<i32>, Option<&str>)]) -> Vec<u8> {
+    let mut out = SIGNATURE.to_vec();
+    out.extend([0; 8]);
+    for (number, text) in rows {
+        out.extend(2_i16.to_be_bytes());
+        for value in [
+            number.map(|n| n.to_be_bytes().to_vec()),
+            text.map(|t| t.as_bytes().to_vec()),
+        ] {
+            match value {
+                None => out.extend((-1_i32).to_be_bytes()),
+                Some(bytes) => {
+                    out.extend((bytes.len() as i32).to_be_bytes());
+                    out.extend(bytes);
+                }
+            }
+        }
+    }
+    out.extend((-1_i16).to_be_bytes());
+    out
+}
+
+/// All rows of a transfer in chunks that end at `cuts`.
+fn decoded(bytes: &[u8], cuts: &[usize]) -> Result<Vec<RecordBatch>, PostgresError> {
+    let mut decoder = decoder();
+    let (mut batches, mut from) = (Vec::new(), 0);
+    for to in cuts.iter().copied().chain([bytes.len()]) {
+        decoder.push(Bytes::copy_from_slice(&bytes[from..to]))?;
+        batches.extend(std::iter::from_fn(|| decoder.next_batch()));
+        from = to;
+    }
+    batches.extend(decoder.finish()?);
+    Ok(batches)
+}
+
+const ROWS: &[(Option<i32>, Option<&str>)] = &[
+    (Some(1), Some("naïve")),
+    (None, None),
+    (Some(i32::MIN), Some("")),
+    (Some(-1), Some("\u{1f989}")),
+];
+
+#[test]
+fn chunks_may_end_anywhere() {
+    let bytes = transfer(ROWS);
+    let whole = decoded(&bytes, &[]).unwrap();
+    assert_eq!(whole.len(), 1);
+    let numbers = whole[0].column(0).as_any().downcast_ref::<Int32Array>().unwrap();
+    let texts = whole[0].column(1).as_any().downcast_ref::<StringArray>().unwrap();
+    let rows: Vec<_> = (0..4)
+        .map(|i| {
+            (
+                numbers.is_valid(i).then(|| numbers.value(i)),
+                texts.is_valid(i).then(|| texts.value(i)),
+            )
+        })
+        .collect();
+    assert_eq!(rows, ROWS);
+    for cut in 0..bytes.len() {
+        assert_eq!(decoded(&bytes, &[cut]).unwrap(), whole, "cut at {cut}");
+    }
+    let every: Vec<usize> = (1..bytes.len()).collect();
+    assert_eq!(decoded(&bytes, &every).unwrap(), whole);
+}
+
+#[test]
+fn batches_end_before_they_grow() {
+    let rows: Vec<_> = (0..BATCH_ROWS as i32 * 2 + 5).map(|n| (Some(n), None)).collect();
+    let sizes = |batches: Vec<RecordBatch>| batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>();
+    assert_eq!(
+        sizes(decoded(&transfer(&rows), &[]).unwrap()),
+        [BATCH_ROWS, BATCH_ROWS, 5]
+    );
+    let long = "x".repeat(BATCH_BYTES / 2);
+    let rows = [(None, Some(long.as_str())); 5];
+    assert_eq!(
+        sizes(decoded(&transfer(&rows), &[100, 5_000_000]).unwrap()),
+        [2, 2, 1]
+    );
+}
+
+#[test]
+fn no_columns_are_still_rows() {
+    let mut decoder = Decoder::new(Arc::new(Schema::empty()), &[]);
+    let mut bytes = SIGNATURE.to_vec();
+    bytes.extend([0; 8]);
+    bytes.extend([0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+    decoder.push(bytes.into()).unwrap();
+    assert_eq!(decoder.finish().unwrap().unwrap().num_rows(), 3);
+}
+
+#[test]
+fn what_ends_early_or_goes_on_is_refused() {
+    let bytes = transfer(ROWS);
+    for end in 0..bytes.len() {
+        assert!(decoded(&bytes[..end], &[]).is_err(), "ends at {end}");
+    }
+    assert!(decoded(&[bytes.as_slice(), &[0]].concat(), &[]).is_err());
+    assert!(decoded(&[bytes.as_slice(), &[0]].concat(), &[bytes.len()]).is_err());
+}
+
+#[test]
+fn changed_bytes_never_panic() {
+    let bytes = transfer(ROWS);
+    let mut random = StdRng::seed_from_u64(7);
+    let mut refused = 0;
+    for _ in 0..5_000 {
+        let mut bytes = bytes.clone();
+        for _ in 0..random.random_range(1..4) {
+            let at = random.random_range(0..bytes.len());
+            bytes[at] = random.random();
+        }
+        let cut = random.random_range(0..bytes.len());
+        refused += usize::from(decoded(&bytes, &[cut]).is_err());
+    }
+    assert!(refused > 1_000, "{refused}");
+}

@@ -1,0 +1,243 @@
+//! One catalog over one database: names, descriptions and statistics kept for a while, scans, connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use moka::future::Cache;
+use owlake_fault::{Code, Fault};
+
+use super::catalog::{self, RelationKind, RemoteTable};
+use super::config::PostgresConfig;
+use super::connection::{Connections, Lease, Spawner};
+use super::error::PostgresError;
+use super::scan::{self, RemoteRows, RowsObserver, ScanError, ScanRequest};
+use crate::secret::SecretSource;
+
+/// Descriptions that are kept; a catalog of more tables forgets the least used.
+const MAX_TABLES: u64 = 10_000;
+/// Lists of names that are kept.
+const MAX_LISTS: u64 = 1_000;
+/// Longest catalog query.
+const CATALOG_TIMEOUT: Duration = Duration::from_secs(30);
+
+type Relations = Arc<Vec<(String, RelationKind)>>;
+
+/// A database under a catalog's name.
+#[derive(Debug)]
+pub struct Database {
+    name: String,
+    config: Arc<PostgresConfig>,
+    connections: Connections,
+    schemas: Cache<(), Arc<Vec<String>>>,
+    relations: Cache<String, Relations>,
+    tables: Cache<(String, String), Arc<RemoteTable>>,
+}
+
+impl Database {
+    /// Under the name `catalog`. Nothing connects yet: a database that is down is noticed when it is asked.
+    ///
+    /// # Errors
+    /// When the pool cannot be set up.
+    pub fn new(
+        catalog: &str,
+        config: PostgresConfig,
+        secrets: Arc<dyn SecretSource>,
+        spawner: Spawner,
+    ) -> Result<Self, Fault> {
+        let config = Arc::new(config);
+        let ttl = config.metadata_ttl;
+        let connections = Connections::new(Arc::clone(&config), secrets, spawner);
+        Ok(Self {
+            name: catalog.to_owned(),
+            connections: connections.map_err(|error| error.into_fault(catalog))?,
+            config,
+            schemas: Cache::builder().max_capacity(1).time_to_live(ttl).build(),
+            relations: Cache::builder().max_capacity(MAX_LISTS).time_to_live(ttl).build(),
+            tables: Cache::builder()
+                .max_capacity(MAX_TABLES)
+                .time_to_live(ttl)
+                .build(),
+        })
+    }
+
+    /// The catalog's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it is configured.
+    pub fn config(&self) -> &PostgresConfig {
+        &self.config
+    }
+
+    /// Connections that are open, and those of them that are idle.
+    pub fn connections(&self) -> (usize, usize) {
+        self.connections.open()
+    }
+
+    /// Schemas, as the database writes them.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub async fn schemas(&self) -> Result<Arc<Vec<String>>, Fault> {
+        let load = async {
+            let lease = self.ask().await?;
+            let found = catalog::schemas(lease.client()?, &self.config).await;
+            self.answered(lease, found).await.map(Arc::new)
+        };
+        self.cached(self.schemas.try_get_with((), self.faulty(load)).await)
+    }
+
+    /// Tables and views of a schema, by their names in the database; nothing where there is no such schema.
+    ///
+    /// # Errors
+    /// The database cannot be asked, or two schemas differ only by case.
+    pub async fn relations(&self, schema: &str) -> Result<Relations, Fault> {
+        let Some(schema) = self.schema(schema).await? else {
+            return Ok(Arc::default());
+        };
+        let load = async {
+            let lease = self.ask().await?;
+            let found = catalog::relations(lease.client()?, &schema).await;
+            self.answered(lease, found).await.map(Arc::new)
+        };
+        self.cached(
+            self.relations
+                .try_get_with(schema.clone(), self.faulty(load))
+                .await,
+        )
+    }
+
+    /// A table or view, by names in any case; `None` where there is none.
+    ///
+    /// # Errors
+    /// The database cannot be asked, or several names differ only by case and none is lower case.
+    pub async fn table(&self, schema: &str, table: &str) -> Result<Option<Arc<RemoteTable>>, Fault> {
+        let Some(schema) = self.schema(schema).await? else {
+            return Ok(None);
+        };
+        if let Some(found) = self.described(&schema, table).await? {
+            return Ok(Some(found));
+        }
+        let relations = self.relations(&schema).await?;
+        match self.unique("table", table, relations.iter().map(|(name, _)| name))? {
+            Some(name) => self.described(&schema, name).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Forgets what is known of names, columns and statistics.
+    pub fn refresh(&self) {
+        self.schemas.invalidate_all();
+        self.relations.invalidate_all();
+        self.tables.invalidate_all();
+    }
+
+    /// Starts a scan.
+    ///
+    /// # Errors
+    /// The database cannot be asked or refuses; a table that has changed is described anew next time.
+    pub async fn scan(
+        &self,
+        request: &ScanRequest,
+        observer: Arc<dyn RowsObserver>,
+    ) -> Result<RemoteRows, Fault> {
+        let own = self.config.limits.statement_timeout;
+        let timeout = own.into_iter().chain(request.timeout).min();
+        match Box::pin(scan::start(&self.connections, request, timeout, observer)).await {
+            Ok(rows) => Ok(rows),
+            Err(error) => {
+                if matches!(error, PostgresError::Changed(_)) {
+                    let table = &request.table;
+                    self.tables
+                        .invalidate(&(table.schema_name.clone(), table.name.clone()))
+                        .await;
+                }
+                Err(error.into_fault(&self.name))
+            }
+        }
+    }
+
+    /// The next batch of a scan; `None` after the last. Cancel safe.
+    ///
+    /// # Errors
+    /// The connection broke, the server failed, a value has no place in its type, or the observer ended it.
+    pub async fn next(&self, rows: &mut RemoteRows) -> Result<Option<RecordBatch>, Fault> {
+        rows.next().await.map_err(|error| match error {
+            ScanError::Remote(error) => error.into_fault(&self.name),
+            ScanError::Stopped(fault) => fault,
+        })
+    }
+
+    async fn ask(&self) -> Result<Lease, PostgresError> {
+        Box::pin(self.connections.lease(&scan::opening(Some(CATALOG_TIMEOUT)))).await
+    }
+
+    /// Gives the connection back, also after an error that the server itself reported.
+    async fn answered<T>(&self, lease: Lease, found: Result<T, PostgresError>) -> Result<T, PostgresError> {
+        if matches!(found, Ok(_) | Err(PostgresError::Server(_))) {
+            let ended = lease.finish().await;
+            return found.and_then(|found| ended.map(|()| found));
+        }
+        found
+    }
+
+    async fn faulty<T>(&self, work: impl Future<Output = Result<T, PostgresError>>) -> Result<T, Fault> {
+        // On the heap: the cache around it copies what it is given, more than once.
+        Box::pin(work).await.map_err(|error| error.into_fault(&self.name))
+    }
+
+    fn cached<T>(&self, result: Result<T, Arc<Fault>>) -> Result<T, Fault> {
+        result.map_err(|fault| Fault::clone(&fault))
+    }
+
+    async fn described(&self, schema: &str, table: &str) -> Result<Option<Arc<RemoteTable>>, Fault> {
+        let missing = || Fault::new(Code::TableNotFound, "");
+        let load = async {
+            let lease = self.ask().await?;
+            let found = catalog::relation(lease.client()?, &self.config, schema, table).await;
+            self.answered(lease, found).await
+        };
+        // Only what exists is kept.
+        let load = async { self.faulty(load).await?.map(Arc::new).ok_or_else(missing) };
+        let key = (schema.to_owned(), table.to_owned());
+        match self.tables.try_get_with(key, load).await {
+            Ok(found) => Ok(Some(found)),
+            Err(fault) if fault.what().is_empty() => Ok(None),
+            Err(fault) => Err(Fault::clone(&fault)),
+        }
+    }
+
+    /// The schema of a name in any case.
+    async fn schema(&self, name: &str) -> Result<Option<String>, Fault> {
+        let schemas = self.schemas().await?;
+        Ok(self.unique("schema", name, schemas.iter())?.cloned())
+    }
+
+    /// The name that is meant: written the same, else the only one that differs by case alone.
+    fn unique<'a>(
+        &self,
+        kind: &'static str,
+        name: &str,
+        names: impl Iterator<Item = &'a String>,
+    ) -> Result<Option<&'a String>, Fault> {
+        let folded = name.to_lowercase();
+        let mut found: Vec<&String> = names.filter(|known| known.to_lowercase() == folded).collect();
+        if let Some(exact) = found.iter().find(|known| known.as_str() == name) {
+            return Ok(Some(*exact));
+        }
+        match found.pop() {
+            Some(last) if !found.is_empty() => {
+                found.push(last);
+                let error = PostgresError::Ambiguous {
+                    kind,
+                    name: name.to_owned(),
+                    found: found.into_iter().cloned().collect(),
+                };
+                Err(error.into_fault(&self.name))
+            }
+            found => Ok(found),
+        }
+    }
+}

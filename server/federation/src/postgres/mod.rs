@@ -1,0 +1,23 @@
+//! PostgreSQL: configuration, connections, what tables there are, and their rows as Arrow.
+//!
+//! Nothing connects before a name is asked for. All work is done in read-only transactions, and an unfinished one
+//! is cancelled on the server when its stream is dropped.
+
+mod catalog;
+mod config;
+mod connection;
+mod copy;
+mod database;
+mod error;
+mod mapping;
+mod quoting;
+mod scan;
+mod tls;
+
+pub use catalog::{RelationKind, RemoteColumn, RemoteTable};
+pub use config::{Limits, NumericMapping, PostgresConfig, TlsMode};
+pub use connection::Spawner;
+pub use database::Database;
+pub use error::PostgresError;
+pub use quoting::{identifier, literal};
+pub use scan::{RemoteRows, RowsObserver, ScanRequest};

@@ -1,0 +1,243 @@
+//! One remote statement and its rows: a read-only transaction, a check that the columns are what they were, a
+//! binary COPY. Dropped before its end, it is cancelled on the server.
+
+use std::fmt::{self, Write as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use futures::StreamExt;
+use owlake_fault::Fault;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{CopyOutStream, Statement};
+
+use super::catalog::{RemoteColumn, RemoteTable};
+use super::connection::{Connections, Lease};
+use super::copy::Decoder;
+use super::error::PostgresError;
+
+/// What is wanted of one table.
+#[derive(Debug, Clone)]
+pub struct ScanRequest {
+    /// Which table.
+    pub table: Arc<RemoteTable>,
+    /// Columns by position in the table's schema, in the wanted order; none for the number of rows alone.
+    pub projection: Vec<usize>,
+    /// A condition in PostgreSQL's SQL over the table's columns, made by this room.
+    pub filter: Option<String>,
+    /// The most rows.
+    pub limit: Option<u64>,
+    /// Time left of the query.
+    pub timeout: Option<Duration>,
+}
+
+impl ScanRequest {
+    /// Schema of the rows.
+    ///
+    /// # Errors
+    /// A position that is no column.
+    pub fn schema(&self) -> Result<SchemaRef, PostgresError> {
+        Ok(Arc::new(Schema::new(
+            self.table.schema().project(&self.projection)?.fields().clone(),
+        )))
+    }
+
+    fn columns(&self) -> impl Iterator<Item = &RemoteColumn> {
+        self.projection
+            .iter()
+            .filter_map(|at| self.table.columns.get(*at))
+    }
+
+    /// The statement that is sent.
+    ///
+    /// # Errors
+    /// A name that the protocol cannot carry.
+    pub fn sql(&self) -> Result<String, PostgresError> {
+        let columns = self
+            .columns()
+            .map(RemoteColumn::selected)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut sql = format!("SELECT {} FROM {}", columns.join(", "), self.table.quoted()?);
+        if let Some(filter) = &self.filter {
+            let _infallible = write!(sql, " WHERE {filter}");
+        }
+        if let Some(limit) = self.limit {
+            let _infallible = write!(sql, " LIMIT {limit}");
+        }
+        Ok(sql)
+    }
+}
+
+/// Who is told what arrives, while it does.
+pub trait RowsObserver: Send + Sync {
+    /// Payload bytes of one message.
+    ///
+    /// # Errors
+    /// A fault ends the statement: a cap is reached.
+    fn received(&self, bytes: u64) -> Result<(), Fault>;
+
+    /// Rows of one batch.
+    fn rows(&self, rows: u64);
+}
+
+/// The rows of a running statement.
+pub struct RemoteRows {
+    source: String,
+    decoder: Decoder,
+    observer: Arc<dyn RowsObserver>,
+    open: Option<(Pin<Box<CopyOutStream>>, Lease)>,
+}
+
+impl fmt::Debug for RemoteRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteRows")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the rows ended.
+pub(super) enum ScanError {
+    /// The database or its data.
+    Remote(PostgresError),
+    /// The observer said so.
+    Stopped(Fault),
+}
+
+impl From<PostgresError> for ScanError {
+    fn from(error: PostgresError) -> Self {
+        Self::Remote(error)
+    }
+}
+
+/// Settings that decide how values are written as text, and where names are looked for.
+const SETTINGS: &str = "SET LOCAL search_path = pg_catalog; SET LOCAL TimeZone = 'UTC'; \
+    SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; \
+    SET LOCAL extra_float_digits = 1";
+
+/// What every transaction begins with. One snapshot, no writes, whatever the role may do.
+pub(super) fn opening(timeout: Option<Duration>) -> String {
+    let mut sql = format!("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; {SETTINGS}");
+    if let Some(timeout) = timeout {
+        let ms = timeout.as_millis().clamp(1, i32::MAX as u128);
+        let _infallible = write!(sql, "; SET LOCAL statement_timeout = {ms}");
+    }
+    sql
+}
+
+pub(super) async fn start(
+    connections: &Connections,
+    request: &ScanRequest,
+    timeout: Option<Duration>,
+    observer: Arc<dyn RowsObserver>,
+) -> Result<RemoteRows, PostgresError> {
+    let (sql, schema) = (request.sql()?, request.schema()?);
+    let lease = connections.lease(&opening(timeout)).await?;
+    match copy(&lease, request, &sql).await {
+        Ok(stream) => {
+            let decodes: Vec<_> = request
+                .columns()
+                .map(|column| column.mapping.decode.clone())
+                .collect();
+            Ok(RemoteRows {
+                decoder: Decoder::new(schema, &decodes),
+                source: sql,
+                observer,
+                open: Some((Box::pin(stream), lease)),
+            })
+        }
+        Err(error) => Err(refused(error, lease, request).await),
+    }
+}
+
+async fn copy(lease: &Lease, request: &ScanRequest, sql: &str) -> Result<CopyOutStream, PostgresError> {
+    let client = lease.client()?;
+    // Parsing locks the table against changes until the transaction ends, so what is checked here is what is sent.
+    let statement = client.prepare(sql).await.map_err(PostgresError::running)?;
+    check(&statement, request)?;
+    client
+        .copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"))
+        .await
+        .map_err(PostgresError::running)
+}
+
+/// The columns must be what they were when the table was described: bytes of another type could pass for them.
+fn check(statement: &Statement, request: &ScanRequest) -> Result<(), PostgresError> {
+    let announced = statement.columns().iter();
+    let same = statement.columns().len() == request.columns().count()
+        && announced.zip(request.columns()).all(|(now, column)| {
+            now.type_().oid() == column.mapping.wire && now.type_modifier() == column.mapping.wire_modifier
+        });
+    if same { Ok(()) } else { Err(changed(request)) }
+}
+
+fn changed(request: &ScanRequest) -> PostgresError {
+    PostgresError::Changed(format!("{}.{}", request.table.schema_name, request.table.name))
+}
+
+/// The error as it is told; a connection on which the server itself said no is as good as before.
+async fn refused(error: PostgresError, lease: Lease, request: &ScanRequest) -> PostgresError {
+    let PostgresError::Server(cause) = error else {
+        return error;
+    };
+    let gone = [
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_COLUMN,
+        SqlState::INVALID_SCHEMA_NAME,
+    ];
+    let changed = cause
+        .code()
+        .is_some_and(|code| gone.contains(code))
+        .then(|| changed(request));
+    // Should it fail, the connection is closed; the first error is the one to tell.
+    let _ended = lease.finish().await;
+    changed.unwrap_or(PostgresError::Server(cause))
+}
+
+impl RemoteRows {
+    /// The statement that was sent.
+    pub fn sql(&self) -> &str {
+        &self.source
+    }
+
+    /// The next batch; `None` after the last. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>, ScanError> {
+        loop {
+            if let Some(batch) = self.decoder.next_batch() {
+                self.observer.rows(batch.num_rows() as u64);
+                return Ok(Some(batch));
+            }
+            let Some((stream, _)) = &mut self.open else {
+                return Ok(None);
+            };
+            match stream.next().await {
+                Some(Ok(chunk)) => {
+                    self.observer
+                        .received(chunk.len() as u64)
+                        .map_err(ScanError::Stopped)?;
+                    self.decoder.push(chunk)?;
+                }
+                Some(Err(error)) => {
+                    let error = PostgresError::running(error);
+                    if let (PostgresError::Server(_), Some((stream, lease))) = (&error, self.open.take()) {
+                        drop(stream);
+                        let _ended = lease.finish().await;
+                    }
+                    return Err(error.into());
+                }
+                None => {
+                    if let Some((stream, lease)) = self.open.take() {
+                        drop(stream);
+                        lease.finish().await?;
+                    }
+                    let last = self.decoder.finish()?;
+                    self.observer
+                        .rows(last.as_ref().map_or(0, |batch| batch.num_rows() as u64));
+                    return Ok(last);
+                }
+            }
+        }
+    }
+}
