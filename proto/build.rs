@@ -2,7 +2,7 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["proto/owlake/v1/caches.proto", "proto/owlake/v1/receipt.proto"];
+    let files = ["caches", "receipt", "usage"].map(|name| format!("proto/owlake/v1/{name}.proto"));
     let descriptors = protox::compile(files, ["proto"])?;
     tonic_prost_build::configure()
         .build_client(true)

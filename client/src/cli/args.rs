@@ -42,6 +42,9 @@ pub struct SqlArgs {
     /// Exit with 4 if a statement scans more than this, such as 12MB
     #[arg(long, value_name = "SIZE")]
     pub assert_max_scan: Option<ByteSize>,
+    /// Print what each statement would read and cost instead of running it
+    #[arg(long)]
+    pub dry_run: bool,
     /// No receipts, notices and progress
     #[arg(short, long)]
     pub quiet: bool,
@@ -186,6 +189,7 @@ impl SqlArgs {
                 .settings
                 .iter()
                 .map(|set| (set.name.clone(), set.value.clone()))
+                .chain(self.dry_run.then(|| ("dry_run".to_owned(), "true".to_owned())))
                 .collect(),
             tls_ca_pem,
         })

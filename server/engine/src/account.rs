@@ -50,13 +50,18 @@ impl Shared {
             &workgroup.name,
             context.principal.to_string(),
             &self.accounting.price,
+            [self.config.max_cost_usd, context.settings.max_cost_usd]
+                .into_iter()
+                .flatten()
+                .min(),
         );
         let meter = self.meters.query(&context.id);
-        let requests = context
-            .settings
-            .log_object_requests
-            .then(|| RequestLog::new(self.config.max_logged_requests));
-        let scan = self.scan_context(context, &meter, cap, requests.clone(), quotas.clone());
+        let logs_requests = context.settings.log_object_requests;
+        let requests = RequestLog::new(match logs_requests {
+            true => self.config.max_logged_requests,
+            false => 0,
+        });
+        let scan = self.scan_context(context, &meter, cap, Some(Arc::clone(&requests)), quotas.clone());
         let memory = Arc::new(QueryMemoryPool::new(
             Arc::clone(&self.memory),
             self.config.query_memory_bytes,
@@ -81,6 +86,8 @@ impl Shared {
             workgroup,
         )
         .await?;
-        Ok(account.with_request_log(requests).with_quotas(quotas))
+        Ok(account
+            .with_request_log(requests, logs_requests)
+            .with_quotas(quotas))
     }
 }

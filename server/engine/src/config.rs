@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use owlake_dialect::GuardLimits;
+use owlake_metering::Usd;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the engine. Sizes in bytes.
@@ -12,6 +13,12 @@ use serde::{Deserialize, Serialize};
 pub struct EngineConfig {
     /// Cap on `data_scanned_bytes` of one query; sessions may only lower it.
     pub max_data_scanned_bytes: Option<u64>,
+    /// Cap on `cost_usd` of one query; sessions may only lower it.
+    pub max_cost_usd: Option<Usd>,
+    /// Files of one scan whose footers an estimate reads; the others are projected from the listing.
+    pub estimate_files: usize,
+    /// Time after which an estimate reads no further footer of a scan.
+    pub estimate_time: Duration,
     /// Longest life of a query, planning and streaming included.
     pub query_timeout: Duration,
     /// Longest time for logical planning.
@@ -47,6 +54,9 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             max_data_scanned_bytes: None,
+            max_cost_usd: None,
+            estimate_files: 1_000,
+            estimate_time: Duration::from_secs(10),
             query_timeout: Duration::from_secs(30 * 60),
             planning_timeout: Duration::from_secs(10),
             memory_bytes: 2 << 30,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use owlake_metering::Usd;
 use tokio_util::sync::CancellationToken;
 
 /// The authenticated caller.
@@ -48,6 +49,8 @@ pub struct SessionSettings {
     pub log_object_requests: bool,
     /// A cap below the server's.
     pub max_data_scanned_bytes: Option<u64>,
+    /// A cap on the query's cost below the server's.
+    pub max_cost_usd: Option<Usd>,
     /// A timeout below the server's.
     pub query_timeout: Option<Duration>,
     /// Age up to which a kept result may answer; zero for never, `None` for what the workgroup says.
@@ -64,6 +67,7 @@ impl Default for SessionSettings {
             tags: BTreeMap::new(),
             log_object_requests: false,
             max_data_scanned_bytes: None,
+            max_cost_usd: None,
             query_timeout: None,
             result_reuse_max_age: None,
         }
@@ -81,6 +85,8 @@ pub struct QueryContext {
     pub settings: SessionSettings,
     /// The one `now` of this query.
     pub now: DateTime<Utc>,
+    /// The statement is answered by its estimate and not run.
+    pub dry_run: bool,
     /// Cancelled when the client goes or says so.
     pub cancel: CancellationToken,
     /// The client's own deadline, where it set one.
@@ -97,6 +103,7 @@ impl QueryContext {
             principal,
             settings,
             now,
+            dry_run: false,
             cancel: CancellationToken::new(),
             client_timeout: None,
             trace_id: None,

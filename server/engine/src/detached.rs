@@ -30,6 +30,7 @@ impl Engine {
             &context.settings.workgroup,
             context.principal.to_string(),
             &self.shared.accounting.price,
+            None,
         );
         let scan = self.shared.scan_context(&context, &meter, None, None, quotas);
         let clock = self.shared.accounting.clock;

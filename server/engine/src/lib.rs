@@ -31,6 +31,9 @@ pub use context::{
 pub use engine::{Engine, EngineBuilder};
 pub use memory::QueryMemoryPool;
 pub use meters::Meters;
-pub use query::{NoObserver, Prepared, QueryFailure, QueryObserver, RunningQuery, StatementKind, Submitted};
+pub use query::{
+    Estimate, EstimateRow, NoObserver, Prepared, QueryFailure, QueryObserver, RunningQuery, StatementKind,
+    Submitted,
+};
 pub use settings::{SETTINGS, SettingInfo};
 pub use system_tables::{INFORMATION_TABLES, SYSTEM_TABLES};

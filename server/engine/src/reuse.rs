@@ -91,6 +91,7 @@ fn answer_settings(settings: &SessionSettings) -> Vec<String> {
         catalog,
         database,
         workgroup: _,
+        max_cost_usd: _,
         source: _,
         tags: _,
         max_data_scanned_bytes: _,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use owlake_dialect::SessionValue;
 use owlake_fault::{Code, Fault};
+use owlake_metering::Usd;
 
 use crate::context::SessionSettings;
 use crate::reuse::MAX_AGE;
@@ -31,6 +32,10 @@ pub const SETTINGS: &[SettingInfo] = &[
     SettingInfo {
         name: "log_object_requests",
         description: "Whether requests to object stores are kept in system.object_requests",
+    },
+    SettingInfo {
+        name: "max_cost_usd",
+        description: "Cap on cost_usd of each query, such as 0.05; may only lower the server's",
     },
     SettingInfo {
         name: "max_data_scanned_bytes",
@@ -87,6 +92,7 @@ impl SessionSettings {
             "max_data_scanned_bytes" | "max_data_scanned" => {
                 self.max_data_scanned_bytes = Some(parse_bytes(name, value)?)
             }
+            "max_cost_usd" => self.max_cost_usd = Some(parse_usd(name, value)?),
             "query_timeout" => self.query_timeout = Some(parse_duration(name, value)?),
             "result_reuse_max_age" => {
                 let age = parse_duration(name, value)?;
@@ -111,6 +117,7 @@ impl SessionSettings {
             "source" => self.source = fresh.source,
             "tags" => self.tags = fresh.tags,
             "max_data_scanned_bytes" | "max_data_scanned" => self.max_data_scanned_bytes = None,
+            "max_cost_usd" => self.max_cost_usd = None,
             "query_timeout" => self.query_timeout = None,
             "result_reuse_max_age" => self.result_reuse_max_age = None,
             _ => return Err(unknown(name)),
@@ -136,6 +143,7 @@ impl SessionSettings {
                 .max_data_scanned_bytes
                 .map(|b| b.to_string())
                 .unwrap_or_default(),
+            "max_cost_usd" => self.max_cost_usd.map(|usd| usd.to_string()).unwrap_or_default(),
             "query_timeout" => seconds(self.query_timeout),
             "result_reuse_max_age" => seconds(self.result_reuse_max_age),
             _ => return None,
@@ -219,6 +227,17 @@ pub(crate) fn parse_bytes(name: &str, value: &str) -> Result<u64, Fault> {
     }
 }
 
+/// `0.05`: dollars, decimal, not negative.
+fn parse_usd(name: &str, value: &str) -> Result<Usd, Fault> {
+    let malformed = || bad(name, format!("`{value}` is not an amount of dollars")).with_hint("Write 0.05.");
+    let usd: Usd = value.trim().parse().map_err(|e| malformed().with_source(e))?;
+    if usd < Usd::ZERO {
+        Err(malformed())
+    } else {
+        Ok(usd)
+    }
+}
+
 /// `30s`, `5m`, `24h`, `500ms`.
 pub(crate) fn parse_duration(name: &str, value: &str) -> Result<Duration, Fault> {
     let malformed = || bad(name, format!("`{value}` is not a duration")).with_hint("Write 30s, 5m or 24h.");
@@ -249,6 +268,7 @@ mod tests {
             ("catalog", "pg"),
             ("database", "sales"),
             ("log_object_requests", "true"),
+            ("max_cost_usd", "0.050000000000"),
             ("max_data_scanned_bytes", "1000000"),
             ("query_timeout", "30s"),
             ("result_reuse_max_age", "3600s"),

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::quota::{QuotaError, QuotaGrant, QuotaReservation};
+use crate::usd::Usd;
 
 /// One level of the cap. All levels of one tree share a lock, held for a few additions.
 ///
@@ -173,6 +174,13 @@ impl Budget {
         self.quotas
             .as_ref()
             .map_or(Ok(()), |quotas| quotas.check_bytes(bytes))
+    }
+
+    /// Would `cost` more pass the query's cap on cost or a money quota already? Reserves nothing.
+    pub fn check_cost(&self, cost: Usd) -> Result<(), QuotaError> {
+        self.quotas
+            .as_ref()
+            .map_or(Ok(()), |quotas| quotas.check_cost(cost))
     }
 
     /// Bytes that were read for good, on this level and below.

@@ -29,8 +29,8 @@ pub use local::LocalStore;
 pub use meter::{Counter, Counters, Meter};
 pub use price::PricePlan;
 pub use quota::{
-    QuotaDefinition, QuotaError, QuotaExceeded, QuotaGrant, QuotaInterval, QuotaObserver, QuotaPeriod,
-    QuotaReservation, QuotaResource, QuotaUse, QuotaWarning, Quotas,
+    CostExceeded, QuotaDefinition, QuotaError, QuotaExceeded, QuotaGrant, QuotaInterval, QuotaObserver,
+    QuotaPeriod, QuotaReservation, QuotaResource, QuotaUse, QuotaWarning, Quotas,
 };
 pub use receipt::{QueryState, Receipt, StatementType, TableScan};
 pub use usd::{ParseUsdError, Usd};

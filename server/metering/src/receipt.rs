@@ -169,6 +169,12 @@ pub struct Receipt {
     pub max_data_scanned_bytes: Option<u64>,
     /// The query whose kept result answered this one; nothing was scanned then.
     pub reused_query_id: Option<String>,
+    /// Lower bound of `data_scanned_bytes`, as the plan had it before its first read; `None` where none was made.
+    pub estimate_min_bytes: Option<u64>,
+    /// Upper bound.
+    pub estimate_max_bytes: Option<u64>,
+    /// How sure: `exact`, `upper-bound` or `heuristic`.
+    pub estimate_confidence: Option<String>,
     /// Highest memory reservation.
     pub peak_memory_bytes: u64,
     /// Bytes written to spill files.
@@ -212,6 +218,9 @@ impl Receipt {
             workgroup: String::new(),
             max_data_scanned_bytes: None,
             reused_query_id: None,
+            estimate_min_bytes: None,
+            estimate_max_bytes: None,
+            estimate_confidence: None,
             peak_memory_bytes: 0,
             spilled_bytes: 0,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),

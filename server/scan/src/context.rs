@@ -4,16 +4,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
 use datafusion::catalog::Session;
-use owlake_metering::{Budget, BudgetExceeded, Counter, Meter, Refused, Reservation, TableScan};
+use owlake_metering::{Budget, Counter, Meter, Refused, Reservation, TableScan};
 
 use crate::ahead::Room;
 use crate::cache::{QueryBlocks, ScanCaches};
 use crate::config::ScanConfig;
 use crate::error::ScanError;
+use crate::estimate::FooterBudget;
 use crate::file_version::FileVersion;
 use crate::identity::ScanIdentity;
 use crate::listing::{self, Listing};
@@ -51,6 +52,8 @@ pub struct ScanContext {
     allowed_ahead: AtomicU64,
     /// Set where scans shall say what they read, see [`ScanNode::identity`].
     pub identify_files: AtomicBool,
+    /// Set where nothing is to be read but what an estimate needs.
+    pub estimating: OnceLock<FooterBudget>,
     /// Listings of this attempt: all scans of a query see one version of a file.
     listings: Mutex<BTreeMap<Location, Arc<Listing>>>,
     report: Mutex<ScanReport>,
@@ -90,6 +93,7 @@ impl ScanContext {
             in_flight,
             fresh_listings: AtomicBool::new(false),
             identify_files: AtomicBool::new(false),
+            estimating: OnceLock::new(),
             listings: Mutex::default(),
             report: Mutex::default(),
         }
@@ -266,22 +270,25 @@ pub struct ScanNode {
     pub files_total: u64,
     /// Row groups of those files.
     pub row_groups_total: AtomicU64,
+    /// Files, and their bytes, whose footers an estimate did not read.
+    pub(crate) unopened: Mutex<(u64, u64)>,
     row_groups_read: AtomicU64,
     data_scanned_bytes: AtomicU64,
     metadata_bytes: AtomicU64,
-    files: Mutex<HashMap<FileVersion, FileAccount>>,
-    listings: Vec<Arc<Listing>>,
+    pub(crate) files: Mutex<HashMap<FileVersion, FileAccount>>,
+    pub(crate) listings: Vec<Arc<Listing>>,
     /// What was read, where it was asked for and the store can tell.
     pub(crate) identity: Option<ScanIdentity>,
     /// Files that cached data may only be taken from after they were asked for.
     proved_at_read: HashSet<FileVersion>,
 }
 
+/// What a scan counted of one file.
 #[derive(Debug, Default)]
-struct FileAccount {
-    footer_counted: bool,
+pub(crate) struct FileAccount {
+    pub footer_bytes: Option<u64>,
     metadata: RangeSet,
-    data: RangeSet,
+    pub data: RangeSet,
     row_groups: RangeSet,
     pinned_read: bool,
     asked_for: bool,
@@ -308,6 +315,7 @@ impl ScanNode {
             partitions_read,
             files_total,
             row_groups_total: AtomicU64::new(0),
+            unopened: Mutex::default(),
             row_groups_read: AtomicU64::new(0),
             data_scanned_bytes: AtomicU64::new(0),
             metadata_bytes: AtomicU64::new(0),
@@ -336,7 +344,10 @@ impl ScanNode {
 
     /// Counts a footer of `bytes`, once per scan and file.
     pub(crate) fn count_footer(&self, meter: &Meter, file: &FileVersion, bytes: u64, cached: bool) {
-        if self.with_account(file, |a| std::mem::replace(&mut a.footer_counted, true)) {
+        if self
+            .with_account(file, |a| a.footer_bytes.replace(bytes))
+            .is_some()
+        {
             return;
         }
         self.count_metadata_bytes(meter, bytes, cached);
@@ -395,19 +406,6 @@ impl ScanNode {
         Ok(fresh)
     }
 
-    /// The cap error with this table's name and partition columns.
-    pub fn cap_exceeded(&self, context: &ScanContext, e: &BudgetExceeded, at_least: bool) -> ScanError {
-        ScanError::CapExceeded {
-            table: self.qualified_name(),
-            needed_bytes: e.settled_bytes.saturating_add(e.needed_bytes),
-            at_least,
-            limit_bytes: e.limit_bytes,
-            read_bytes: e.settled_bytes,
-            workgroup: context.workgroup.clone(),
-            partition_columns: self.partition_columns.clone(),
-        }
-    }
-
     /// Whether whoever takes cached data of `file` has to ask for it first: true once, and not after a read.
     pub(crate) fn must_ask_for(&self, file: &FileVersion) -> bool {
         self.proved_at_read.contains(file)
@@ -431,7 +429,7 @@ impl ScanNode {
         listing::prove(context, &table, &self.listings, |v| proved.contains(v)).await
     }
 
-    fn table_scan(&self) -> TableScan {
+    pub(crate) fn table_scan(&self) -> TableScan {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         TableScan {
             catalog: self.catalog.clone(),

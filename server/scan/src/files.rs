@@ -152,6 +152,23 @@ fn names_by_position(table: &Arc<Vec<String>>, registered: Option<&Registered>) 
     }
 }
 
+/// At most `most` of the files, evenly spread; the node remembers the others by their size.
+fn sample(files: Vec<SourceFile>, most: usize, node: &ScanNode) -> Vec<SourceFile> {
+    let total = files.len();
+    if total <= most {
+        return files;
+    }
+    let mut kept = Vec::with_capacity(most);
+    for (index, file) in files.into_iter().enumerate() {
+        if kept.len() * total < index.saturating_add(1) * most {
+            kept.push(file);
+        } else {
+            node.leave_unopened(&file.listed);
+        }
+    }
+    kept
+}
+
 /// Reads the footers of `files`, or of as many as a bare LIMIT needs. With `data_follows` small files come whole.
 /// With `by_index`, the names of the table's columns, those of a file go by position.
 pub(crate) async fn open_all(
@@ -162,7 +179,12 @@ pub(crate) async fn open_all(
     data_follows: bool,
     by_index: Option<&Arc<Vec<String>>>,
 ) -> DfResult<Vec<OpenedFile>> {
-    let to_open = sources(context, node, files)?;
+    let mut to_open = sources(context, node, files)?;
+    let budget = context.estimating.get();
+    if let Some(budget) = budget {
+        to_open = sample(to_open, budget.files, node);
+    }
+    let begun = tokio::time::Instant::now();
     // With a bare LIMIT the first files usually hold enough rows: look at few at a time, in order,
     // and stop by their row counts, so that what is read depends on the data alone.
     let parallelism = if limit.is_some() {
@@ -174,12 +196,18 @@ pub(crate) async fn open_all(
     let mut rows = 0_u64;
     let mut waves = to_open.into_iter().peekable();
     while waves.peek().is_some() {
-        let take = if limit.is_some() { parallelism } else { usize::MAX };
+        if budget.is_some_and(|b| begun.elapsed() > b.time) {
+            waves.for_each(|file| node.leave_unopened(&file.listed));
+            break;
+        }
+        let waits = limit.is_some() || budget.is_some();
+        let take = if waits { parallelism } else { usize::MAX };
         let wave: Vec<_> = waves.by_ref().take(take).collect();
         let files: Vec<OpenedFile> = futures::stream::iter(wave)
             .map(|file| {
                 let (context, node) = (Arc::clone(context), Arc::clone(node));
                 let names = by_index.map(|table| names_by_position(table, file.registered.as_ref()));
+                let data_follows = data_follows && budget.is_none();
                 async move { open(&context, &node, file, data_follows, names).await }
             })
             .buffered(parallelism)

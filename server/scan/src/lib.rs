@@ -2,11 +2,14 @@
 //!
 //! The only room that turns a location into requests. Knows the catalog and the meter, no wire protocol.
 
+mod account;
+mod advice;
 mod ahead;
 pub mod cache;
 mod config;
 mod context;
 mod error;
+mod estimate;
 mod file_version;
 mod files;
 mod format;
@@ -21,9 +24,11 @@ mod range_source;
 mod stores;
 mod table;
 
+pub use advice::{ScanAdvice, advise};
 pub use config::{ScanConfig, StoreModel};
 pub use context::{ScanContext, ScanNode};
 pub use error::ScanError;
+pub use estimate::{Bounds, Confidence, EstimateDepth, FooterBudget, Indexes, ScanEstimate, estimate};
 pub use file_version::{FileVersion, Identity};
 pub use format::{check_format, describes_itself};
 pub use identity::ScanIdentity;

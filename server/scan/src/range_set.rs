@@ -11,6 +11,16 @@ pub(crate) struct RangeSet {
 }
 
 impl RangeSet {
+    /// How many bytes of `range` are in the set.
+    pub(crate) fn covered(&self, range: Range<u64>) -> u64 {
+        self.ranges
+            .range(..range.end)
+            .rev()
+            .take_while(|(_, end)| **end > range.start)
+            .map(|(start, end)| (*end).min(range.end) - (*start).max(range.start))
+            .sum()
+    }
+
     /// Adds `range`; returns how many of its bytes were new.
     pub(crate) fn insert(&mut self, range: Range<u64>) -> u64 {
         if range.start >= range.end {

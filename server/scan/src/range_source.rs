@@ -180,7 +180,7 @@ impl RangeSource {
     }
 
     /// The requests that `ranges` are fetched with.
-    fn requests(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    pub(crate) fn requests(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
         parts(&coalesce(ranges, self.shape.gap_bytes), self.shape.part_bytes)
     }
 

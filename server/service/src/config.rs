@@ -12,6 +12,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use owlake_metering::Usd;
 use serde::Deserialize;
 
 pub use environment::{AwsEnvironment, Environment};
@@ -133,6 +134,11 @@ pub struct LocationConfig {
 pub struct LimitsSection {
     /// Most bytes one query may scan.
     pub max_data_scanned: Option<ByteSize>,
+    /// Most one query may cost by the price plan, USD as text.
+    pub max_cost_usd: Option<Usd>,
+    /// Files of one scan whose footers an estimate reads.
+    #[serde(deserialize_with = "file::count")]
+    pub estimate_files: u32,
     /// Longest run of a query, queue excluded.
     pub query_timeout: HumanDuration,
     /// Longest planning of a query.
@@ -153,6 +159,8 @@ impl Default for LimitsSection {
     fn default() -> Self {
         Self {
             max_data_scanned: None,
+            max_cost_usd: None,
+            estimate_files: 1_000,
             query_timeout: HumanDuration::from_secs(30 * 60),
             planning_timeout: HumanDuration::from_secs(60),
             memory: None,

@@ -12,7 +12,7 @@ use futures::Stream;
 use object_store::StaticCredentialProvider;
 use object_store::aws::AwsCredential;
 use owlake_engine::{
-    Engine, EngineConfig, Principal, QueryContext, QueryFailure, RunningQuery, SessionSettings,
+    Engine, EngineConfig, Estimate, Principal, QueryContext, QueryFailure, RunningQuery, SessionSettings,
 };
 use owlake_fault::{Code, Fault};
 use owlake_metering::{Counters, LedgerOptions, Receipt};
@@ -175,6 +175,15 @@ impl Lake {
             settings: Ok(self.settings.clone()),
             parameters: Vec::new(),
         }
+    }
+
+    /// What a query would read and cost, before it runs: bytes, requests, money, and how sure. Reads no data byte;
+    /// footers and listings that it reads are on its own receipt.
+    ///
+    /// # Errors
+    /// As the query's planning; `INVALID_ARGUMENTS` for statements of the session (SET, USE).
+    pub async fn estimate(&self, sql: &str) -> Result<Estimate, Error> {
+        self.engine().estimate(self.context(&self.settings), sql).await
     }
 
     /// A table of this lake for your own DataFusion: partition projection and pruning included.

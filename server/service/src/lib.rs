@@ -36,7 +36,7 @@ pub use arrow;
 #[cfg(feature = "server")]
 pub use flight::FlightFront;
 pub use lake::{Error, Lake, LakeBuilder, Query, QueryBuilder};
-pub use owlake_engine::{EngineConfig, WorkgroupConfig, WorkgroupState};
+pub use owlake_engine::{EngineConfig, Estimate, EstimateRow, WorkgroupConfig, WorkgroupState};
 pub use owlake_fault::{Code, Fault, Kind};
 pub use owlake_metering::{Counters, LedgerOptions, QueryState, Receipt, StatementType, TableScan, Usd};
 pub use owlake_scan::{S3Access, ScanConfig, StoreModel};

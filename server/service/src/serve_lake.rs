@@ -35,7 +35,8 @@ impl Lake {
     /// # Errors
     /// Never in practice; the metadata tables are built here.
     pub fn flight_sql_service(&self) -> Result<FlightServiceServer<FlightFront>, Error> {
-        crate::server::flight_service(self, Authenticator::anonymous())
+        let (flight, _usage) = crate::server::services(self, Authenticator::anonymous())?;
+        Ok(flight)
     }
 
     /// Serves Flight SQL to anonymous clients on `listener` until `shutdown`, then lets running streams end.

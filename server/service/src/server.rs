@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt, stream};
 use hyper_util::rt::TokioIo;
 use owlake_client::{Client, ClientError, ConnectOptions, tune_endpoint};
 use owlake_fault::{Code, Fault};
+use owlake_proto::v1::usage_service_server::UsageServiceServer;
 use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::{Endpoint, Server};
@@ -19,7 +20,7 @@ use crate::flight::sessions::Sessions;
 use crate::flight::sql_info::{SqlInfoFacts, sql_info};
 use crate::flight::trailers::ReceiptTrailers;
 use crate::flight::xdbc::xdbc_type_info;
-use crate::flight::{FlightFront, FlightSql, PREPARED_IDLE};
+use crate::flight::{FlightFront, FlightSql, PREPARED_IDLE, UsageFront};
 use crate::lake::{Error, Lake};
 use crate::tls::ServerTls;
 
@@ -42,11 +43,11 @@ fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
     Fault::new(Code::GenericInternalError, "internal error").with_source(error)
 }
 
-/// The service of a lake behind an authenticator.
-pub(crate) fn flight_service(
+/// Flight SQL and the usage service of a lake behind one authenticator, with one set of sessions.
+pub(crate) fn services(
     lake: &Lake,
     auth: Authenticator,
-) -> Result<FlightServiceServer<FlightFront>, Error> {
+) -> Result<(FlightServiceServer<FlightFront>, UsageServiceServer<UsageFront>), Error> {
     let facts = SqlInfoFacts {
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         statement_timeout_ms: i32::try_from(PREPARED_IDLE.as_millis()).unwrap_or(i32::MAX),
@@ -58,9 +59,11 @@ pub(crate) fn flight_service(
     let sessions = Sessions::new(auth);
     let idle = lake.ticket_idle();
     let service = FlightSql::new(lake.engine().clone(), sessions, info, xdbc, idle);
-    Ok(FlightServiceServer::new(FlightFront(service))
+    let usage = UsageServiceServer::new(UsageFront(Arc::clone(&service)));
+    let flight = FlightServiceServer::new(FlightFront(service))
         .max_decoding_message_size(MAX_REQUEST_BYTES)
-        .max_encoding_message_size(MAX_RESPONSE_BYTES))
+        .max_encoding_message_size(MAX_RESPONSE_BYTES);
+    Ok((flight, usage))
 }
 
 /// Function names for SqlInfo, by what they return text or numbers about.
@@ -112,14 +115,15 @@ pub(crate) async fn serve(
     tls: Option<Arc<ServerTls>>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let service = flight_service(lake, auth)?;
+    let (flight, usage) = services(lake, auth)?;
     let connections = sockets(listener)
         .map(move |(socket, address)| secured(socket, address, tls.clone()))
         .buffer_unordered(MAX_HANDSHAKES)
         .filter_map(|connection| std::future::ready(connection.map(Ok::<_, std::io::Error>)));
     builder()
         .layer(ReceiptTrailers)
-        .add_service(service)
+        .add_service(flight)
+        .add_service(usage)
         .serve_with_incoming_shutdown(connections, shutdown)
         .await
         .map_err(|e| internal(e).into())
@@ -173,11 +177,12 @@ pub(crate) async fn embedded_client(lake: &Lake, options: ConnectOptions) -> Res
         reason: error.to_string(),
         source: error,
     };
-    let service = flight_service(lake, Authenticator::anonymous()).map_err(|e| refused(Box::new(e)))?;
+    let (flight, usage) = services(lake, Authenticator::anonymous()).map_err(|e| refused(Box::new(e)))?;
     let (client_io, server_io) = tokio::io::duplex(DUPLEX_BYTES);
     let serving = builder()
         .layer(ReceiptTrailers)
-        .add_service(service)
+        .add_service(flight)
+        .add_service(usage)
         .serve_with_incoming(stream::iter([Ok::<_, std::io::Error>(Tracked::new(
             server_io, None,
         ))]));

@@ -1,4 +1,4 @@
-//! EXPLAIN and EXPLAIN ANALYZE: plans as text, a line a row.
+//! EXPLAIN and EXPLAIN ANALYZE: plans as text, a line a row; EXPLAIN (TYPE COST) as a table.
 
 use std::sync::Arc;
 
@@ -6,12 +6,18 @@ use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray}
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use owlake_dialect::{ExplainKind, shown_text};
+use owlake_dialect::{ExplainFormat, ExplainKind, shown_text};
 use owlake_fault::{Code, Fault};
+use owlake_scan::FooterBudget;
 
 use crate::error::fault_from;
+use crate::query::estimate::{Estimate, FULL};
+use crate::query::physical::Purpose;
 use crate::query::run::{RunningQuery, Source, ended};
 use crate::runtime::caught;
+
+/// Requests that EXPLAIN ANALYZE names.
+const SLOWEST: usize = 5;
 
 impl RunningQuery {
     pub(super) async fn explain(
@@ -20,6 +26,7 @@ impl RunningQuery {
         state: Box<SessionState>,
         analyze: bool,
         kind: ExplainKind,
+        format: Option<ExplainFormat>,
     ) -> Result<(), Fault> {
         if kind == ExplainKind::Validate {
             let column: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
@@ -34,6 +41,15 @@ impl RunningQuery {
             return self.answer(lines(&text));
         }
         self.enter().await?;
+        if kind == ExplainKind::Cost {
+            let (files, time) = (
+                self.shared.config.estimate_files,
+                self.shared.config.estimate_time,
+            );
+            let scan = Arc::clone(self.scan()?);
+            // Nothing was planned yet, so nobody has set it.
+            let _first = scan.estimating.set(FooterBudget { files, time });
+        }
         let result_schema = crate::wire::wire_schema(
             state
                 .analyzer()
@@ -47,22 +63,71 @@ impl RunningQuery {
             state,
             schema: result_schema,
         });
+        if kind == ExplainKind::Cost {
+            return self.explain_cost(format).await;
+        }
         if !analyze {
-            let physical = self.physical_plan().await?;
+            let physical = self.physical_plan(Purpose::Look).await?;
             let text = DisplayableExecutionPlan::new(physical.as_ref())
                 .indent(false)
                 .to_string();
             return self.answer(lines(&text));
+        }
+        let most = self.shared.config.max_logged_requests;
+        if let Some(requests) = self.open()?.account.requests() {
+            requests.keep(most);
         }
         self.attempt().await?;
         while self.pull().await?.is_some() {}
         let Some(attempt) = self.open()?.attempt.take() else {
             return Err(ended());
         };
-        let text = DisplayableExecutionPlan::with_metrics(attempt.plan.as_ref())
-            .indent(false)
-            .to_string();
+        let advice = owlake_scan::advise(&attempt.plan, self.scan()?);
+        let mut text = super::advice::bill(&self.open()?.account.so_far());
+        text.push_str(&super::advice::tables(&advice));
+        if let Some(requests) = self.open()?.account.requests() {
+            text.push_str(&super::advice::slowest(&requests.slowest(SLOWEST)));
+        }
+        text.push_str(
+            &DisplayableExecutionPlan::with_metrics(attempt.plan.as_ref())
+                .indent(false)
+                .to_string(),
+        );
         self.answer(lines(&text))
+    }
+
+    async fn explain_cost(&mut self, format: Option<ExplainFormat>) -> Result<(), Fault> {
+        let plan = self.physical_plan(Purpose::Look).await?;
+        let scan = Arc::clone(self.scan()?);
+        let task = self.open()?.source.as_ref().ok_or_else(ended)?.state.task_ctx();
+        let work = async move {
+            owlake_scan::estimate(&plan, &scan, &task, FULL)
+                .await
+                .map_err(fault_from)
+        };
+        let scans = self.guarded(self.shared.runtimes.plan(caught(work))).await?;
+        let (price, billing) = self.open()?.account.prices();
+        let estimate = Estimate::new(&scans, price, billing);
+        self.give(estimate, format)
+    }
+
+    /// Answers a statement that reads nothing with its estimate, instead of running it.
+    pub(super) fn unread(&mut self) -> Result<(), Fault> {
+        let (price, billing) = self.open()?.account.prices();
+        let estimate = Estimate::of_command(price, billing);
+        self.give(estimate, None)
+    }
+
+    fn give(&mut self, estimate: Estimate, format: Option<ExplainFormat>) -> Result<(), Fault> {
+        if format == Some(ExplainFormat::Json) {
+            let json: ArrayRef = Arc::new(StringArray::from(vec![estimate.json()?]));
+            self.answer(json)?;
+        } else {
+            let batch = estimate.batch()?;
+            self.open()?.ready.push_back(batch);
+        }
+        self.estimate = Some(estimate);
+        Ok(())
     }
 
     fn answer(&mut self, column: ArrayRef) -> Result<(), Fault> {

@@ -1,13 +1,18 @@
 //! The life of one query as phases: submitted (planned, priced by nobody yet), then running, then its receipt.
 
+mod advice;
+mod estimate;
 mod explain;
+mod history;
 mod limits;
+mod physical;
 mod plan;
 mod proof;
 mod record;
 mod reused;
 mod run;
 
+pub use estimate::{Estimate, EstimateRow};
 pub use plan::{Prepared, StatementKind, Submitted};
 pub use record::{NoObserver, QueryObserver};
 pub use run::RunningQuery;

@@ -18,6 +18,7 @@ use crate::commands::result_schema;
 use crate::context::QueryContext;
 use crate::engine::Shared;
 use crate::error::fault_from;
+use crate::query::estimate::estimate_schema;
 use crate::query::{QueryAccount, QueryFailure};
 use crate::runtime::caught;
 use crate::wire::wire_schema;
@@ -71,8 +72,11 @@ pub(crate) enum Work {
         state: Box<SessionState>,
         analyze: bool,
         kind: ExplainKind,
+        format: Option<ExplainFormat>,
     },
     Command(Box<Command>),
+    /// A statement that reads nothing, answered by its estimate.
+    Unread,
 }
 
 impl Submitted {
@@ -106,6 +110,41 @@ pub(crate) fn class(statement: &Statement) -> StatementType {
             StatementClass::Dml => StatementType::Dml,
             StatementClass::Utility => StatementType::Utility,
         },
+    }
+}
+
+/// The statement that is answered in place of `statement` where nothing is to be run: queries become their
+/// estimates. Statements of the session alone stay as they are.
+fn dry(statement: Statement) -> Statement {
+    match statement {
+        Statement::Query(query)
+        | Statement::Explain {
+            analyze: true, query, ..
+        } => Statement::Explain {
+            analyze: false,
+            kind: ExplainKind::Cost,
+            format: None,
+            query,
+        },
+        other => other,
+    }
+}
+
+/// Whether a dry run answers the statement with the estimate of nothing.
+fn unread(statement: &Statement, dry_run: bool) -> bool {
+    let session = matches!(
+        statement,
+        Statement::Command(Command::Use { .. } | Command::SetSession { .. } | Command::ResetSession { .. })
+    );
+    dry_run && !session && matches!(statement, Statement::Command(_))
+}
+
+/// The result of an EXPLAIN that is not run.
+fn explained_schema(kind: ExplainKind, format: Option<ExplainFormat>) -> SchemaRef {
+    match kind {
+        ExplainKind::Validate => validate_schema(),
+        ExplainKind::Cost if format != Some(ExplainFormat::Json) => estimate_schema(),
+        _ => explain_schema(),
     }
 }
 
@@ -155,28 +194,33 @@ impl Shared {
         context: QueryContext,
         sql: &str,
     ) -> Result<Prepared, Fault> {
-        let statement = self.parse(sql).await?;
+        let mut statement = self.parse(sql).await?;
+        if context.dry_run {
+            statement = dry(statement);
+        }
         let context = Arc::new(context);
+        let unread = unread(&statement, context.dry_run);
         let (schema, parameters) = match &statement {
             Statement::Query(query) | Statement::Explain { query, .. } => {
                 let (plan, state) = self.bind(&context, None, query.clone(), None).await?;
                 let parameters = parameter_types(&plan, query.parameters)?;
                 let schema = match &statement {
-                    Statement::Explain {
-                        kind: ExplainKind::Validate,
-                        ..
-                    } => validate_schema(),
-                    Statement::Explain { .. } => explain_schema(),
+                    Statement::Explain { kind, format, .. } => explained_schema(*kind, *format),
                     _ => analyzed_schema(&plan, &state)?,
                 };
                 (schema, parameters)
             }
+            Statement::Command(_) if unread => (estimate_schema(), Vec::new()),
             Statement::Command(command) => (
                 result_schema(command).unwrap_or_else(|| Arc::new(Schema::empty())),
                 Vec::new(),
             ),
         };
-        let kind = kind(&statement);
+        let kind = if unread {
+            StatementKind::Query
+        } else {
+            kind(&statement)
+        };
         Ok(Prepared {
             sql: sql.to_owned(),
             statement,
@@ -243,16 +287,20 @@ impl Shared {
         prepared: Option<Prepared>,
         parameters: Option<Vec<ScalarValue>>,
     ) -> Result<(Work, SchemaRef, StatementKind), Fault> {
-        let statement = match prepared {
+        let mut statement = match prepared {
             Some(prepared) => prepared.statement,
             None => self.parse(sql).await?,
         };
+        if context.dry_run {
+            statement = dry(statement);
+        }
         let hash = match &statement {
             Statement::Query(query) | Statement::Explain { query, .. } => Some(query.query_hash.clone()),
             Statement::Command(_) => None,
         };
         account.statement(class(&statement), hash);
         let kind = kind(&statement);
+        let unread = unread(&statement, context.dry_run);
         let given = parameters.as_ref().map_or(0, Vec::len);
         if given != statement.parameters() {
             return Err(Fault::new(
@@ -275,10 +323,9 @@ impl Shared {
                 format,
                 query,
             } => {
-                if matches!(
-                    what,
-                    ExplainKind::Io | ExplainKind::Cost | ExplainKind::Partitions
-                ) || matches!(format, Some(ExplainFormat::Json | ExplainFormat::Graphviz))
+                let json = format == Some(ExplainFormat::Json) && what == ExplainKind::Cost;
+                if matches!(what, ExplainKind::Io | ExplainKind::Partitions)
+                    || (!json && matches!(format, Some(ExplainFormat::Json | ExplainFormat::Graphviz)))
                 {
                     return Err(
                         Fault::new(Code::NotSupported, "this form of EXPLAIN is not supported yet")
@@ -286,22 +333,20 @@ impl Shared {
                     );
                 }
                 let (plan, state) = self.bind(context, Some(account), query, parameters).await?;
-                let schema = if what == ExplainKind::Validate {
-                    validate_schema()
-                } else {
-                    explain_schema()
-                };
+                let schema = explained_schema(what, format);
                 Ok((
                     Work::Explain {
                         plan,
                         state,
                         analyze,
                         kind: what,
+                        format,
                     },
                     schema,
                     kind,
                 ))
             }
+            Statement::Command(_) if unread => Ok((Work::Unread, estimate_schema(), StatementKind::Query)),
             Statement::Command(command) => {
                 let schema = result_schema(&command).unwrap_or_else(|| Arc::new(Schema::empty()));
                 Ok((Work::Command(Box::new(command)), schema, kind))

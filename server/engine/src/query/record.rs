@@ -10,7 +10,7 @@ use owlake_metering::{
     AthenaBilling, Ledger, Meter, PricePlan, QueryRecord, QueryState, QuotaGrant, Receipt, RequestLog,
     StatementType,
 };
-use owlake_scan::ScanContext;
+use owlake_scan::{Bounds, Confidence, ScanContext};
 use tokio::time::Instant;
 
 use crate::config::WorkgroupConfig;
@@ -67,6 +67,7 @@ pub(crate) struct QueryAccount {
     marks: Marks,
     running: bool,
     requests: Option<Arc<RequestLog>>,
+    writes_requests: bool,
     workgroup: Arc<WorkgroupConfig>,
     quotas: Option<Arc<QuotaGrant>>,
 }
@@ -101,6 +102,7 @@ impl QueryAccount {
             marks: Marks::default(),
             running: false,
             requests: None,
+            writes_requests: false,
             workgroup,
             quotas: None,
         })
@@ -117,10 +119,16 @@ impl QueryAccount {
         self
     }
 
-    /// The log that the query's stores write to, for the ledger.
-    pub(crate) fn with_request_log(mut self, requests: Option<Arc<RequestLog>>) -> Self {
-        self.requests = requests;
+    /// The log that the query's stores write to; `writes` says whether for the ledger.
+    pub(crate) fn with_request_log(mut self, requests: Arc<RequestLog>, writes: bool) -> Self {
+        self.requests = Some(requests);
+        self.writes_requests = writes;
         self
+    }
+
+    /// The log that the query's stores write to.
+    pub(crate) fn requests(&self) -> Option<&Arc<RequestLog>> {
+        self.requests.as_ref()
     }
 
     /// Counts as waiting until the guard is dropped.
@@ -173,6 +181,44 @@ impl QueryAccount {
             "the result of query {query_id} was reused, made {} s ago over the same files",
             age.num_seconds()
         ));
+    }
+
+    /// The receipt as it stands, of a query that goes on: bytes, requests, money and the estimate.
+    pub(crate) fn so_far(&self) -> Option<Receipt> {
+        let mut receipt = self.record.as_ref()?.receipt.clone();
+        receipt.counters = self.meter.counters();
+        let billing = &self.accounting.billing;
+        receipt.billed_bytes = billing.billed_bytes(
+            receipt.statement_type,
+            QueryState::Succeeded,
+            false,
+            receipt.counters.data_scanned_bytes,
+        );
+        receipt.athena_cost_usd = billing.cost(receipt.billed_bytes);
+        receipt.cost_usd = self.accounting.price.cost(&receipt.counters);
+        receipt.price_plan.clone_from(&self.accounting.price.name);
+        Some(receipt)
+    }
+
+    /// Prices of this deployment.
+    pub(crate) fn prices(&self) -> (&PricePlan, &AthenaBilling) {
+        (&self.accounting.price, &self.accounting.billing)
+    }
+
+    /// Keeps what the plan said it would read. Where a changed file made the query plan again, both attempts count.
+    pub(crate) fn estimated(&mut self, bounds: Bounds, confidence: Confidence) {
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        let receipt = &mut record.receipt;
+        let earlier = receipt.estimate_max_bytes;
+        receipt.estimate_min_bytes = Some(bounds.min);
+        receipt.estimate_max_bytes = Some(bounds.max.saturating_add(earlier.unwrap_or(0)));
+        let confidence = match earlier {
+            Some(_) => confidence.max(Confidence::UpperBound),
+            None => confidence,
+        };
+        receipt.estimate_confidence = Some(confidence.as_str().to_owned());
     }
 
     pub(crate) fn spilled(&mut self, bytes: u64) {
@@ -237,7 +283,7 @@ impl QueryAccount {
         receipt.scans = self.scan.table_scans();
         receipt.notices = self.scan.notices();
         receipt.peak_memory_bytes = self.memory.peak_bytes();
-        if let Some(requests) = self.requests.take() {
+        if let Some(requests) = self.requests.take().filter(|_| self.writes_requests) {
             record.object_requests = requests.take();
             if requests.not_kept() > 0 {
                 record.receipt.notices.push(format!(

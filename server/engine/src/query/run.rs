@@ -12,7 +12,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{Stream, StreamExt};
 use owlake_fault::{Code, Fault, Kind};
 use owlake_metering::Receipt;
-use owlake_scan::{is_timing_dependent, read_ahead, refuse_over_cap};
+use owlake_scan::ScanContext;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -21,10 +21,12 @@ use crate::commands::CommandRunner;
 use crate::context::{QueryContext, SessionSettings};
 use crate::engine::Shared;
 use crate::error::fault_from;
+use crate::query::estimate::Estimate;
 use crate::query::limits::{quiesce, within};
+use crate::query::physical::Purpose;
 use crate::query::plan::{StatementKind, Submitted, Work};
 use crate::query::{QueryAccount, QueryFailure};
-use crate::reuse::{Found, Reuse};
+use crate::reuse::Reuse;
 use crate::runtime::{AbortOnDrop, caught};
 use crate::wire::{batch_bytes, to_wire};
 
@@ -41,6 +43,7 @@ pub struct RunningQuery {
     kind: StatementKind,
     pub(super) deadline: Instant,
     settings: Option<SessionSettings>,
+    pub(super) estimate: Option<Estimate>,
     pub(super) open: Option<Open>,
     receipt: Option<Receipt>,
     failure: Option<QueryFailure>,
@@ -99,6 +102,7 @@ impl Submitted {
             kind,
             deadline,
             settings: None,
+            estimate: None,
             open: Some(Open {
                 account,
                 slot: None,
@@ -139,6 +143,11 @@ impl RunningQuery {
     /// Session settings that the statement changed (USE, SET).
     pub fn changed_settings(&self) -> Option<&SessionSettings> {
         self.settings.as_ref()
+    }
+
+    /// The estimate, where the statement was answered by one.
+    pub fn estimate(&self) -> Option<&Estimate> {
+        self.estimate.as_ref()
     }
 
     /// The receipt, once the query has ended well or badly.
@@ -223,7 +232,9 @@ impl RunningQuery {
                 state,
                 analyze,
                 kind,
-            } => self.explain(plan, state, analyze, kind).await,
+                format,
+            } => self.explain(plan, state, analyze, kind, format).await,
+            Work::Unread => self.unread(),
         }
     }
 
@@ -231,6 +242,10 @@ impl RunningQuery {
         self.open
             .as_mut()
             .ok_or_else(|| Fault::new(Code::GenericInternalError, "the query has ended"))
+    }
+
+    pub(super) fn scan(&mut self) -> Result<&Arc<ScanContext>, Fault> {
+        Ok(&self.open()?.account.scan)
     }
 
     /// Waits for a slot under the query's deadline.
@@ -253,7 +268,7 @@ impl RunningQuery {
 
     /// Makes the physical plan (lists, reads footers) and starts it.
     pub(super) async fn attempt(&mut self) -> Result<(), Fault> {
-        let plan = self.physical_plan().await?;
+        let plan = self.physical_plan(Purpose::Run).await?;
         if self.answered_by_kept()? {
             return Ok(());
         }
@@ -288,43 +303,6 @@ impl RunningQuery {
             plan,
         });
         Ok(())
-    }
-
-    pub(super) async fn physical_plan(&mut self) -> Result<Arc<dyn ExecutionPlan>, Fault> {
-        let begun = Instant::now();
-        let open = self.open()?;
-        let source = open.source.as_ref().ok_or_else(ended)?;
-        let (state, plan, scan) = (
-            source.state.clone(),
-            source.plan.clone(),
-            Arc::clone(&open.account.scan),
-        );
-        let look_up = open.reuse.as_ref().map(Reuse::look_up);
-        let work = async move {
-            let optimized = state.optimize(&plan).map_err(fault_from)?;
-            let planner = state.query_planner();
-            let planned = planner.create_physical_plan(&optimized, state.as_ref()).await;
-            let plan = planned.map_err(fault_from)?;
-            let found = match look_up {
-                Some(look_up) => look_up.find(optimized, &scan).await,
-                None => Found::Nothing(None),
-            };
-            // A kept result reads nothing, neither past a cap nor ahead.
-            if matches!(found, Found::Nothing(_)) {
-                refuse_over_cap(&plan, &scan)?;
-                read_ahead(&plan, &scan);
-            }
-            Ok((plan, found))
-        };
-        let planned = self.guarded(self.shared.runtimes.plan(caught(work))).await;
-        let open = self.open()?;
-        open.account.add_planning(begun.elapsed());
-        let (plan, found) = planned?;
-        if let Some(reuse) = &mut open.reuse {
-            reuse.found(found);
-        }
-        open.account.timing_dependent(is_timing_dependent(&plan));
-        Ok(plan)
     }
 
     async fn fail(&mut self, fault: Fault) -> QueryFailure {

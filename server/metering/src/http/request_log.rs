@@ -1,4 +1,5 @@
-//! The requests of one query one by one, for sessions that ask for them; bounded, and written at the query's end.
+//! The requests of one query one by one, for sessions and EXPLAIN ANALYZE, which ask for them; bounded, and written at
+//! the query's end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,11 +34,11 @@ pub struct ObjectRequest {
     pub elapsed_ms: u64,
 }
 
-/// Collects the attempts of one query, the first `limit` of them.
+/// Collects the attempts of one query, the first `limit` of them; none until somebody asks for some.
 #[derive(Debug)]
 pub struct RequestLog {
     begun: Instant,
-    limit: u64,
+    limit: AtomicU64,
     numbers: AtomicU64,
     rows: Mutex<Vec<ObjectRequest>>,
 }
@@ -47,10 +48,23 @@ impl RequestLog {
     pub fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self {
             begun: Instant::now(),
-            limit,
+            limit: AtomicU64::new(limit),
             numbers: AtomicU64::new(0),
             rows: Mutex::default(),
         })
+    }
+
+    /// Keeps attempts up to the `limit`th of the query from here on, where it kept fewer.
+    pub fn keep(&self, limit: u64) {
+        self.limit.fetch_max(limit, Ordering::Relaxed);
+    }
+
+    /// The attempts that took longest, of those that have ended; the slowest first.
+    pub fn slowest(&self, count: usize) -> Vec<ObjectRequest> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        rows.sort_by_key(|row| (std::cmp::Reverse(row.elapsed_ms), row.number));
+        rows.truncate(count);
+        rows
     }
 
     /// Takes the rows, in the order of dispatch. Complete once the query's stores and bodies are gone.
@@ -62,7 +76,8 @@ impl RequestLog {
 
     /// Attempts beyond the limit, which are not kept.
     pub fn not_kept(&self) -> u64 {
-        self.numbers.load(Ordering::Relaxed).saturating_sub(self.limit)
+        let limit = self.limit.load(Ordering::Relaxed);
+        self.numbers.load(Ordering::Relaxed).saturating_sub(limit)
     }
 
     /// An attempt that is dispatched now; its row is added when the answer is dropped.
@@ -74,7 +89,7 @@ impl RequestLog {
         retried: bool,
     ) -> Option<LoggedRequest> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
-        if number > self.limit {
+        if number > self.limit.load(Ordering::Relaxed) {
             return None;
         }
         let (bucket, key) = object_of(op, uri);
@@ -182,6 +197,25 @@ mod tests {
             let found = object_of(op, &uri.parse().unwrap());
             assert_eq!(found, (bucket.to_owned(), key.to_owned()), "{uri}");
         }
+    }
+
+    #[test]
+    fn the_slowest_come_first_and_nothing_is_kept_before_it_is_asked_for() {
+        let log = RequestLog::new(0);
+        let uri: Uri = "http://s3/lake/a".parse().unwrap();
+        assert!(log.begin(StoreOp::Get, &uri, None, false).is_none());
+        log.keep(10);
+        let mut begun: Vec<_> = (0..3)
+            .map(|_| log.begin(StoreOp::Get, &uri, None, false).unwrap())
+            .collect();
+        let long_ago = Duration::from_secs(60);
+        begun[1].started = begun[1].started.checked_sub(long_ago).unwrap();
+        drop(begun);
+        let slowest = log.slowest(1);
+        assert_eq!(slowest.len(), 1);
+        assert_eq!(slowest[0].number, 3);
+        assert!(slowest[0].elapsed_ms >= 60_000);
+        assert_eq!(log.take().len(), 3);
     }
 
     #[test]

@@ -37,12 +37,6 @@ pub struct QueryRecord {
     pub database: String,
     /// Calls to a Glue Data Catalog.
     pub glue_requests: u64,
-    /// Planned lower bound of `data_scanned_bytes`, where one was made.
-    pub estimate_min_bytes: Option<u64>,
-    /// Planned upper bound.
-    pub estimate_max_bytes: Option<u64>,
-    /// How good the estimate is, a word.
-    pub estimate_confidence: Option<String>,
     /// W3C trace id of the caller.
     pub trace_id: Option<String>,
     /// Requests to object stores, where the session asked for them; rows of `system.object_requests`.
@@ -66,9 +60,6 @@ impl QueryRecord {
             catalog: String::new(),
             database: String::new(),
             glue_requests: 0,
-            estimate_min_bytes: None,
-            estimate_max_bytes: None,
-            estimate_confidence: None,
             trace_id: None,
             object_requests: Vec::new(),
         }

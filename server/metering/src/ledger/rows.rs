@@ -90,15 +90,15 @@ fn values(record: &QueryRecord) -> Result<Vec<(&'static str, Value)>, MeteringEr
         ),
         (
             "estimate_min_bytes",
-            record.estimate_min_bytes.map_or(Value::Null, count),
+            record.receipt.estimate_min_bytes.map_or(Value::Null, count),
         ),
         (
             "estimate_max_bytes",
-            record.estimate_max_bytes.map_or(Value::Null, count),
+            record.receipt.estimate_max_bytes.map_or(Value::Null, count),
         ),
         (
             "estimate_confidence",
-            optional_text(record.estimate_confidence.as_deref()),
+            optional_text(record.receipt.estimate_confidence.as_deref()),
         ),
         (
             "reused_query_id",
@@ -365,6 +365,9 @@ fn read(row: &Row<'_>) -> Result<QueryRecord, MeteringError> {
         workgroup: get(row, "workgroup")?,
         max_data_scanned_bytes: read_optional_count(row, "max_data_scanned_bytes")?,
         reused_query_id: get(row, "reused_query_id")?,
+        estimate_min_bytes: read_optional_count(row, "estimate_min_bytes")?,
+        estimate_max_bytes: read_optional_count(row, "estimate_max_bytes")?,
+        estimate_confidence: get(row, "estimate_confidence")?,
         peak_memory_bytes: read_count(row, "peak_memory_bytes")?,
         spilled_bytes: read_count(row, "spilled_bytes")?,
         server_version: get(row, "server_version")?,
@@ -381,9 +384,6 @@ fn read(row: &Row<'_>) -> Result<QueryRecord, MeteringError> {
         catalog: get(row, "catalog")?,
         database: get(row, "database")?,
         glue_requests: read_count(row, "glue_requests")?,
-        estimate_min_bytes: read_optional_count(row, "estimate_min_bytes")?,
-        estimate_max_bytes: read_optional_count(row, "estimate_max_bytes")?,
-        estimate_confidence: get(row, "estimate_confidence")?,
         trace_id: get(row, "trace_id")?,
         object_requests: Vec::new(),
     })

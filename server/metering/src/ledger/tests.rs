@@ -70,9 +70,9 @@ fn full(id: &str) -> QueryRecord {
     record.catalog = "awsdatacatalog".to_owned();
     record.database = "default".to_owned();
     record.glue_requests = 11;
-    record.estimate_min_bytes = Some(12);
-    record.estimate_max_bytes = Some(13);
-    record.estimate_confidence = Some("exact".to_owned());
+    record.receipt.estimate_min_bytes = Some(12);
+    record.receipt.estimate_max_bytes = Some(13);
+    record.receipt.estimate_confidence = Some("exact".to_owned());
     record.receipt.reused_query_id = Some("other".to_owned());
     record.trace_id = Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned());
     record

@@ -1,10 +1,12 @@
-//! What one query holds of the quotas on it: reserves on all of them or on none, books ahead, returns the rest.
+//! What one query holds of its cap on cost and of the quotas on it: reserves on all of them or on none, books ahead,
+//! returns the rest.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use owlake_fault::{Code, Fault};
 
+use super::cost_cap::{CostCap, CostExceeded};
 use super::definition::pico;
 use super::pool::{Attempt, Pool};
 use super::store::StoredUse;
@@ -12,6 +14,7 @@ use super::{Quota, QuotaResource, QuotaWarning, Quotas};
 use crate::error::MeteringError;
 use crate::http::StoreOp;
 use crate::price::PricePlan;
+use crate::usd::Usd;
 
 /// The quotas on one query. All clones of the `Arc` are one query's.
 #[derive(Debug)]
@@ -21,6 +24,7 @@ pub struct QuotaGrant {
     list: Vec<Arc<Quota>>,
     principal: String,
     price: PricePlan,
+    cost_cap: Option<CostCap>,
 }
 
 /// A quota leaves no room.
@@ -69,6 +73,9 @@ pub enum QuotaError {
     /// There is no room.
     #[error("{0}")]
     Exceeded(Box<QuotaExceeded>),
+    /// The query's own cap on cost has no room.
+    #[error(transparent)]
+    Cost(Box<CostExceeded>),
     /// The use cannot be booked; without that nothing is read.
     #[error("the use of quota `{quota}` cannot be booked")]
     NotBooked {
@@ -84,6 +91,7 @@ impl From<QuotaError> for Fault {
     fn from(error: QuotaError) -> Self {
         let text = error.to_string();
         match &error {
+            QuotaError::Cost(exceeded) => Self::from(CostExceeded::clone(exceeded)),
             QuotaError::Exceeded(exceeded) => Self::new(Code::ExceededQuota, text).with_hint(format!(
                 "Wait until then, or ask the owner of \"{}\".",
                 exceeded.workgroup
@@ -100,20 +108,32 @@ impl QuotaGrant {
         list: Vec<Arc<Quota>>,
         principal: String,
         price: PricePlan,
+        cost_cap: Option<CostCap>,
     ) -> Self {
         Self {
             quotas,
             list,
             principal,
             price,
+            cost_cap,
         }
     }
 
     /// Refuses where a quota is used up, so that the query need not begin. Reserves nothing.
     pub fn check(&self) -> Result<(), QuotaError> {
         self.check_bytes(1)?;
+        self.check_cost(Usd::from_pico(1))
+    }
+
+    /// Refuses where `cost` does not fit beside what is spent, under the query's cap and the money quotas. Reserves
+    /// nothing.
+    pub fn check_cost(&self, cost: Usd) -> Result<(), QuotaError> {
+        let amount = pico(cost);
+        if let Some(cap) = &self.cost_cap {
+            cap.check(amount).map_err(|e| QuotaError::Cost(Box::new(e)))?;
+        }
         self.each(QuotaResource::CostUsd, |quota, pool| {
-            self.refuse_unless_fits(quota, pool, QuotaResource::CostUsd, 1)
+            self.refuse_unless_fits(quota, pool, QuotaResource::CostUsd, amount)
         })
     }
 
@@ -187,6 +207,22 @@ impl QuotaGrant {
         if amount == 0 {
             return Ok(parts);
         }
+        if let Some(cap) = self
+            .cost_cap
+            .as_ref()
+            .filter(|_| resource == QuotaResource::CostUsd)
+        {
+            cap.take(amount)
+                .await
+                .map_err(|e| QuotaError::Cost(Box::new(e)))?;
+            parts.push(Part {
+                booked_on: None,
+                resource,
+                pool: Arc::clone(&cap.pool),
+                per_unit,
+                left: amount,
+            });
+        }
         for quota in &self.list {
             let Some(limit) = quota.definition.limit(resource) else {
                 continue;
@@ -194,9 +230,11 @@ impl QuotaGrant {
             let pool = self.quotas.pool(quota, &self.principal, resource, limit);
             self.take(quota, &pool, resource, amount).await?;
             parts.push(Part {
-                quotas: Arc::clone(&self.quotas),
-                quota: Arc::clone(quota),
-                principal: self.principal.clone(),
+                booked_on: Some(BookedOn {
+                    quotas: Arc::clone(&self.quotas),
+                    quota: Arc::clone(quota),
+                    principal: self.principal.clone(),
+                }),
                 resource,
                 pool,
                 per_unit,
@@ -330,10 +368,15 @@ impl QuotaReservation {
     }
 }
 
-struct Part {
+/// The quota behind a part; none behind that of a query's own cap.
+struct BookedOn {
     quotas: Arc<Quotas>,
     quota: Arc<Quota>,
     principal: String,
+}
+
+struct Part {
+    booked_on: Option<BookedOn>,
     resource: QuotaResource,
     pool: Arc<Pool>,
     per_unit: u64,
@@ -343,7 +386,10 @@ struct Part {
 impl std::fmt::Debug for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Part")
-            .field("quota", &self.quota.definition.name)
+            .field(
+                "quota",
+                &self.booked_on.as_ref().map(|on| &on.quota.definition.name),
+            )
             .field("resource", &self.resource)
             .field("left", &self.left)
             .finish_non_exhaustive()
@@ -360,19 +406,22 @@ impl std::fmt::Debug for Quota {
 
 impl Part {
     fn give_back(&self, reserved: u64, actual: u64) {
-        let definition = &self.quota.definition;
-        if !self.pool.settle(reserved, actual, definition.warn_percent) {
+        let on = self.booked_on.as_ref();
+        let warn_percent = on.and_then(|on| on.quota.definition.warn_percent);
+        let warns = self.pool.settle(reserved, actual, warn_percent);
+        let Some(on) = on.filter(|_| warns) else {
             return;
-        }
+        };
+        let definition = &on.quota.definition;
         let (booked, resource) = (self.pool.booking_now(), self.resource);
         // Written with the next booking anyway; here so that a restart does not warn again.
-        let row = stored(&self.quota, &self.principal, &self.pool, resource, booked);
-        self.quotas.ledger.warned_detached(row);
-        if let (Some(observer), Some(warn_percent)) = (&self.quotas.observer, definition.warn_percent) {
+        let row = stored(&on.quota, &on.principal, &self.pool, resource, booked);
+        on.quotas.ledger.warned_detached(row);
+        if let (Some(observer), Some(warn_percent)) = (&on.quotas.observer, warn_percent) {
             observer.quota_warning(&QuotaWarning {
                 quota: definition.name.clone(),
                 workgroup: definition.workgroup.clone(),
-                principal: definition.keyed_by_principal.then(|| self.principal.clone()),
+                principal: definition.keyed_by_principal.then(|| on.principal.clone()),
                 resource: resource.as_str(),
                 warn_percent,
                 used: resource.exact(self.pool.used()),

@@ -3,6 +3,7 @@
 //! A use is reserved before it happens and booked in `ledger.db` in blocks ahead of it, so that no number of
 //! concurrent queries and no kill of the process passes a limit by a byte. Statements over quotas are the engine's.
 
+mod cost_cap;
 mod definition;
 mod grant;
 mod pool;
@@ -21,6 +22,8 @@ use crate::ledger::Ledger;
 use crate::price::PricePlan;
 use crate::usd::Usd;
 
+use cost_cap::CostCap;
+pub use cost_cap::CostExceeded;
 pub use definition::{QuotaDefinition, QuotaInterval, QuotaPeriod, QuotaResource};
 pub use grant::{QuotaError, QuotaExceeded, QuotaGrant, QuotaReservation};
 use pool::{Pool, Window};
@@ -136,7 +139,8 @@ impl Quotas {
         })
     }
 
-    /// What a query in `workgroup` by `principal` has to reserve on; `None` where no quota is on it.
+    /// What a query in `workgroup` by `principal` has to reserve on: its own cap on cost, and the quotas on it; `None`
+    /// where there is neither.
     ///
     /// Quotas that are made later do not reach the query any more, and dropped ones still do.
     pub fn grant(
@@ -144,6 +148,7 @@ impl Quotas {
         workgroup: &str,
         principal: String,
         price: &PricePlan,
+        max_cost_usd: Option<Usd>,
     ) -> Option<Arc<QuotaGrant>> {
         // By name, for all queries alike: who waits for one quota holds only those before it.
         let on_it: Vec<Arc<Quota>> = self.read(|quotas| {
@@ -153,8 +158,11 @@ impl Quotas {
                 .cloned()
                 .collect()
         });
-        (!on_it.is_empty())
-            .then(|| Arc::new(QuotaGrant::new(Arc::clone(self), on_it, principal, price.clone())))
+        let cost_cap = max_cost_usd.map(|limit| CostCap::new(limit, workgroup));
+        (!on_it.is_empty() || cost_cap.is_some()).then(|| {
+            let grant = QuotaGrant::new(Arc::clone(self), on_it, principal, price.clone(), cost_cap);
+            Arc::new(grant)
+        })
     }
 
     /// Makes a quota; durable when this returns. False, and nothing made, where one of that name exists.

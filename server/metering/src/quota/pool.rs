@@ -59,6 +59,17 @@ impl Pool {
         Self::reopened(window, limit, 0, false)
     }
 
+    /// A limit on one query, in memory alone: nothing of it has to be booked.
+    pub(super) fn of_query(limit: u64) -> Self {
+        let always = Window {
+            start: DateTime::<Utc>::MIN_UTC,
+            end: DateTime::<Utc>::MAX_UTC,
+        };
+        let pool = Self::new(always, limit);
+        pool.booked(limit);
+        pool
+    }
+
     /// A window that was begun before: what was booked counts as used, since nobody knows how much of it was.
     pub(super) fn reopened(window: Window, limit: u64, booked: u64, warned: bool) -> Self {
         Self {

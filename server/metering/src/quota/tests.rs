@@ -49,7 +49,7 @@ async fn opened(
 
 fn grant(quotas: &Arc<Quotas>, principal: &str) -> Arc<QuotaGrant> {
     quotas
-        .grant("bi", principal.to_owned(), &PricePlan::athena())
+        .grant("bi", principal.to_owned(), &PricePlan::athena(), None)
         .unwrap()
 }
 
@@ -307,7 +307,7 @@ async fn every_principal_has_its_own_budget_where_it_is_keyed() {
     );
     assert!(
         quotas
-            .grant("other", "ann".to_owned(), &PricePlan::athena())
+            .grant("other", "ann".to_owned(), &PricePlan::athena(), None)
             .is_none()
     );
 }
@@ -321,7 +321,7 @@ async fn money_is_reserved_by_the_price_plan() {
     };
     let quotas = opened(&ledger, fixed, money).await;
     let s3 = quotas
-        .grant("bi", "ann".to_owned(), &PricePlan::aws_s3())
+        .grant("bi", "ann".to_owned(), &PricePlan::aws_s3(), None)
         .unwrap();
     s3.pay_request(StoreOp::Get).await.unwrap();
     s3.pay_request(StoreOp::Head).await.unwrap();

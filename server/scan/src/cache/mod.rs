@@ -221,6 +221,11 @@ impl ScanCaches {
         Ok((bytes, !loaded))
     }
 
+    /// Whether a page index or bloom filter is held now.
+    pub(crate) fn has_blob(&self, file: &FileVersion, range: &Range<u64>) -> bool {
+        self.blobs.cache.contains_key(&(file.clone(), range.clone()))
+    }
+
     /// The footer of `file` as it is stored, from disk.
     pub(crate) async fn stored_footer(&self, file: &FileVersion) -> Option<Bytes> {
         let disk = self.footer_disk.as_ref().filter(|_| file.is_strong())?;

@@ -4,17 +4,38 @@ use std::sync::Arc;
 
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 /// Whether the operators above a scan take all of its rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Drained {
-    /// Some operator may stop before the end, or is not known.
-    Unknown,
+    /// Not known: what may stop the reading.
+    Unknown(&'static str),
     /// Once begun, to the end; but it may never begin, as the probe side of a join whose build side is empty.
     OnceBegun,
     /// Always.
     Surely,
+}
+
+impl Drained {
+    /// What may keep some rows from being read.
+    pub(crate) fn stopped_by(self) -> Option<&'static str> {
+        match self {
+            Self::Unknown(by) => Some(by),
+            Self::OnceBegun => Some("the other side of a join decides whether this side is read"),
+            Self::Surely => None,
+        }
+    }
+
+    /// The lesser of both; the one above says why.
+    fn and(self, below: Self) -> Self {
+        match (self, below) {
+            (Self::Unknown(by), _) | (_, Self::Unknown(by)) => Self::Unknown(by),
+            (Self::Surely, Self::Surely) => Self::Surely,
+            _ => Self::OnceBegun,
+        }
+    }
 }
 
 /// The scan that `plan` itself is.
@@ -36,9 +57,9 @@ fn collect<'p>(
     above: Drained,
     scans: &mut Vec<(&'p FileScanConfig, Drained)>,
 ) {
-    let above = match plan.fetch() {
-        Some(_) => Drained::Unknown,
-        None => above,
+    let above = match limited(plan) {
+        true => above.and(Drained::Unknown("a limit can end the reading early")),
+        false => above,
     };
     if let Some(config) = scan_config(plan) {
         scans.push((config, above));
@@ -54,15 +75,37 @@ fn collect<'p>(
         | "SortExec"
         | "SortPreservingMergeExec"
         | "UnionExec"
+        | "InterleaveExec"
         | "WindowAggExec"
         | "BoundedWindowAggExec"
-        | "CooperativeExec" => (Drained::Surely, Drained::Surely),
-        // The build side is drained whatever the probe side holds.
-        "HashJoinExec" => (Drained::Surely, Drained::OnceBegun),
-        "UnnestExec" | "CrossJoinExec" | "NestedLoopJoinExec" => (Drained::OnceBegun, Drained::OnceBegun),
-        _ => (Drained::Unknown, Drained::Unknown),
+        | "CooperativeExec"
+        | "UnnestExec"
+        | "ScalarSubqueryExec" => (Drained::Surely, Drained::Surely),
+        // The build side is collected whatever the probe side holds.
+        "HashJoinExec" | "CrossJoinExec" | "NestedLoopJoinExec" => (Drained::Surely, Drained::OnceBegun),
+        _ => {
+            let by = Drained::Unknown("an operator above can end the reading early");
+            (by, by)
+        }
     };
     for (i, child) in plan.children().into_iter().enumerate() {
-        collect(child, above.min(if i == 0 { first } else { others }), scans);
+        collect(child, above.and(if i == 0 { first } else { others }), scans);
     }
+}
+
+/// Whether `plan` puts out no more than a number of rows.
+pub(crate) fn has_limit(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let aggregate = plan.downcast_ref::<AggregateExec>();
+    plan.fetch().is_some() || aggregate.is_some_and(|a| a.limit_options().is_some())
+}
+
+/// Whether `plan` stops pulling once it has enough rows. A sort of unsorted rows with a limit does not: it has to see
+/// all of them, and a merge of such sorts begins when each is complete.
+fn limited(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let sorts = |plan: &Arc<dyn ExecutionPlan>| {
+        let input_is_unsorted = |input: &Arc<dyn ExecutionPlan>| input.output_ordering().is_none();
+        plan.name() == "SortExec" && plan.children().into_iter().all(input_is_unsorted)
+    };
+    let merges_sorts = plan.name() == "SortPreservingMergeExec" && plan.children().into_iter().all(sorts);
+    has_limit(plan) && !sorts(plan) && !merges_sorts
 }

@@ -2,7 +2,8 @@
 
 pub(crate) mod adapter;
 pub(crate) mod by_index;
-mod drained;
+pub(crate) mod drained;
+pub(crate) mod dry;
 pub(crate) mod footer;
 pub(crate) mod late;
 pub(crate) mod named;

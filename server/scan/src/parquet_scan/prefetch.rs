@@ -72,7 +72,7 @@ pub fn read_ahead(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) {
         return;
     }
     for (config, drained) in scans {
-        if drained > Drained::Unknown
+        if !matches!(drained, Drained::Unknown(_))
             && let Some((prefetch, waiting)) = certain(config)
         {
             *prefetch.lock() = Some(waiting);

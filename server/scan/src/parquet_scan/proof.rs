@@ -4,16 +4,19 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
+use datafusion::common::stats::Precision;
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::format::scan::{drained_bytes, node_of};
-use crate::parquet_scan::drained::{Drained, scan_config, scans};
+use crate::parquet_scan::drained::{Drained, has_limit, scan_config, scans};
 use crate::parquet_scan::named::NamedSource;
 use crate::parquet_scan::plan::{in_piece, is_flat, whole_columns};
 use crate::parquet_scan::reader::ScanFile;
@@ -58,7 +61,7 @@ pub fn is_timing_dependent(plan: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 fn stops_early(plan: &Arc<dyn ExecutionPlan>, limited: bool) -> bool {
-    let limited = limited || plan.fetch().is_some();
+    let limited = limited || has_limit(plan);
     match scan_config(plan) {
         Some(config) => {
             let filter = config.file_source().filter();
@@ -71,12 +74,19 @@ fn stops_early(plan: &Arc<dyn ExecutionPlan>, limited: bool) -> bool {
     }
 }
 
+/// Whether a filter's value is known only while the query runs: made by a join or a TopK, or by a subquery.
+pub(crate) fn depends_on_run(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()
+        || expr.downcast_ref::<ScalarSubqueryExpr>().is_some()
+        || expr.children().into_iter().any(depends_on_run)
+}
+
 fn has_dynamic_filter(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()
         || expr.children().into_iter().any(has_dynamic_filter)
 }
 
-fn scan_files(config: &FileScanConfig) -> impl Iterator<Item = &Arc<ScanFile>> {
+pub(crate) fn scan_files(config: &FileScanConfig) -> impl Iterator<Item = &Arc<ScanFile>> {
     config
         .file_groups
         .iter()
@@ -84,7 +94,8 @@ fn scan_files(config: &FileScanConfig) -> impl Iterator<Item = &Arc<ScanFile>> {
         .filter_map(|f| f.extension::<Arc<ScanFile>>())
 }
 
-fn scan_node(config: &FileScanConfig) -> Option<Arc<ScanNode>> {
+/// The node that a scan counts on.
+pub(crate) fn scan_node(config: &FileScanConfig) -> Option<Arc<ScanNode>> {
     let file = scan_files(config).next();
     file.map(|file| Arc::clone(&file.node))
         .or_else(|| node_of(config))
@@ -140,9 +151,8 @@ fn reads_nested(config: &FileScanConfig) -> bool {
     }
 }
 
-/// Columns that exact statistics turn into literals are not read.
-fn is_constant(file: &datafusion::datasource::listing::PartitionedFile, table: &Schema, root: &str) -> bool {
-    use datafusion::common::stats::Precision;
+/// Columns that exact statistics turn into literals are not read. The opener's own rule.
+pub(crate) fn is_constant(file: &PartitionedFile, table: &Schema, root: &str) -> bool {
     let index = table
         .fields()
         .iter()
@@ -153,8 +163,44 @@ fn is_constant(file: &datafusion::datasource::listing::PartitionedFile, table: &
         .zip(index)
         .and_then(|(s, i)| s.column_statistics.get(i).map(|c| (s, c)));
     stats.is_some_and(|(all, column)| {
-        let all_null = matches!((&all.num_rows, &column.null_count), (Precision::Exact(r), Precision::Exact(n)) if r == n);
-        let one_value = matches!((&column.min_value, &column.max_value), (Precision::Exact(a), Precision::Exact(b)) if a == b);
+        let all_null =
+            matches!((&all.num_rows, &column.null_count), (Precision::Exact(r), Precision::Exact(n)) if r == n);
+        let one_value = matches!(
+            (&column.min_value, &column.max_value, &column.null_count),
+            (Precision::Exact(a), Precision::Exact(b), Precision::Exact(0)) if a == b && !a.is_null()
+        );
         all_null || one_value
     })
+}
+
+/// Leaf columns of `file` that a scan without filters reads of every row group, where that is plain to see: all
+/// that it puts out are columns as they are.
+pub(crate) fn plain_leaves(
+    config: &FileScanConfig,
+    file: &PartitionedFile,
+    scan_file: &ScanFile,
+) -> Option<Vec<usize>> {
+    let source = NamedSource::unnamed(config.file_source().as_ref());
+    let parquet = source.downcast_ref::<ParquetSource>()?;
+    if reads_nested(config) {
+        return None;
+    }
+    let mut names = Vec::new();
+    for projected in parquet.projection()?.iter() {
+        let column = projected.expr.downcast_ref::<Column>()?;
+        names.push(column.name());
+    }
+    let table = config.file_schema();
+    let leaves = scan_file.metadata.file_metadata().schema_descr().columns();
+    Some(
+        (0..leaves.len())
+            .filter(|i| {
+                let root = leaves[*i].path().parts().first().map_or("", String::as_str);
+                let named = names
+                    .iter()
+                    .any(|n| n.eq_ignore_ascii_case(root) && table.field_with_name(n).is_ok());
+                named && !is_constant(file, table, root)
+            })
+            .collect(),
+    )
 }

@@ -67,16 +67,17 @@ impl ParquetFileReaderFactory for MeteredReaderFactory {
     }
 }
 
-struct MeteredReader {
-    context: Arc<ScanContext>,
-    node: Arc<ScanNode>,
-    prefetch: Arc<Prefetch>,
-    file: Arc<ScanFile>,
+/// Reads one file for one scan.
+pub(crate) struct MeteredReader {
+    pub context: Arc<ScanContext>,
+    pub node: Arc<ScanNode>,
+    pub prefetch: Arc<Prefetch>,
+    pub file: Arc<ScanFile>,
 }
 
 impl MeteredReader {
     /// The row group whose column chunks hold `range`; anything else is an index or a bloom filter.
-    fn row_group_of(&self, range: &Range<u64>) -> Option<u64> {
+    pub(crate) fn row_group_of(&self, range: &Range<u64>) -> Option<u64> {
         self.file
             .metadata
             .row_groups()
@@ -131,7 +132,8 @@ impl MeteredReader {
         read_data(&self.context, &self.node, source, ranges, &fresh).await
     }
 
-    async fn read_metadata(&self, range: Range<u64>) -> Result<Bytes, ScanError> {
+    /// A page index or bloom filter, from the cache where it is known.
+    pub(crate) async fn read_metadata(&self, range: Range<u64>) -> Result<Bytes, ScanError> {
         let source = &self.file.source;
         let limit = self.context.config.max_footer_bytes;
         if range.end - range.start > limit {
@@ -159,7 +161,7 @@ impl MeteredReader {
     }
 }
 
-fn external(error: ScanError) -> ParquetError {
+pub(crate) fn external(error: ScanError) -> ParquetError {
     ParquetError::External(Box::new(Fault::from(error)))
 }
 

@@ -1,23 +1,26 @@
-//! Actions beyond Flight SQL's own: session options, close, cancel, changed locations.
+//! Actions beyond Flight SQL's own: session options, close, cancel, changed locations; and those of `UsageService`, for
+//! clients without a stub of it.
 
 use arrow_flight::{Action, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus};
 use owlake_engine::{SETTINGS, SessionSettings};
 use owlake_fault::{Code, Fault};
-use owlake_proto::v1::{InvalidateLocationRequest, InvalidateLocationResult};
+use owlake_proto::v1;
 use prost::Message;
-use tonic::Request;
+use tonic::{Request, Status};
 
 use crate::flight::FlightSql;
 use crate::flight::session_messages::{
     CloseSessionResult, CloseStatus, ErrorValue, GetSessionOptionsResult, OptionError, SessionOptionValue,
     SetSessionOptionsRequest, SetSessionOptionsResult,
 };
+use crate::flight::state::to_status;
+use crate::flight::usage;
 
 /// For hooks on a bucket's events.
 const INVALIDATE_LOCATION: &str = "owlake.v1.InvalidateLocation";
 
 /// Names of the actions handled here, for ListActions.
-pub(crate) const ACTIONS: [(&str, &str); 5] = [
+pub(crate) const ACTIONS: [(&str, &str); 8] = [
     (
         "SetSessionOptions",
         "Sets session options: catalog, schema, workgroup, tags, ...",
@@ -35,10 +38,61 @@ pub(crate) const ACTIONS: [(&str, &str); 5] = [
         INVALIDATE_LOCATION,
         "Says that a directory or an object changed: cached listings that may name it are not used any more",
     ),
+    (
+        ESTIMATE,
+        "What a statement would read and cost, without running it: owlake.v1.EstimateRequest to EstimateResponse",
+    ),
+    (
+        GET_RECEIPT,
+        "The receipt of a query that has ended: owlake.v1.GetReceiptRequest to GetReceiptResponse",
+    ),
+    (
+        LIST_QUERIES,
+        "Queries, newest first: owlake.v1.ListQueriesRequest to ListQueriesResponse",
+    ),
 ];
+
+const ESTIMATE: &str = "owlake.v1.Estimate";
+const GET_RECEIPT: &str = "owlake.v1.GetReceipt";
+const LIST_QUERIES: &str = "owlake.v1.ListQueries";
 
 fn malformed(error: prost::DecodeError) -> Fault {
     Fault::new(Code::InvalidArguments, "the action's body is malformed").with_source(error)
+}
+
+/// Runs an action of `UsageService` that a client calls without a stub; `None` where it is another action.
+pub(crate) async fn usage(service: &FlightSql, request: &Request<Action>) -> Option<Result<Vec<u8>, Status>> {
+    let action = request.get_ref();
+    if ![ESTIMATE, GET_RECEIPT, LIST_QUERIES].contains(&action.r#type.as_str()) {
+        return None;
+    }
+    Some(answer_usage(service, request).await)
+}
+
+async fn answer_usage(service: &FlightSql, request: &Request<Action>) -> Result<Vec<u8>, Status> {
+    let caller = service.call(request)?;
+    let action = request.get_ref();
+    let body = action.body.as_ref();
+    let bad = |e| to_status(&malformed(e));
+    Ok(match action.r#type.as_str() {
+        ESTIMATE => usage::estimate(service, &caller, v1::EstimateRequest::decode(body).map_err(bad)?)
+            .await?
+            .encode_to_vec(),
+        GET_RECEIPT => usage::receipt(
+            service,
+            &caller,
+            v1::GetReceiptRequest::decode(body).map_err(bad)?,
+        )
+        .await?
+        .encode_to_vec(),
+        _ => usage::queries(
+            service,
+            &caller,
+            v1::ListQueriesRequest::decode(body).map_err(bad)?,
+        )
+        .await?
+        .encode_to_vec(),
+    })
 }
 
 /// Runs an action; the answer is its encoded result.
@@ -78,10 +132,10 @@ pub(crate) fn run(service: &FlightSql, request: &Request<Action>) -> Result<Vec<
             .encode_to_vec())
         }
         INVALIDATE_LOCATION => {
-            let asked = InvalidateLocationRequest::decode(body.as_ref()).map_err(malformed)?;
+            let asked = v1::InvalidateLocationRequest::decode(body.as_ref()).map_err(malformed)?;
             let context = caller.context(service.engine.now());
             service.engine.invalidate_location(&context, &asked.location)?;
-            Ok(InvalidateLocationResult {}.encode_to_vec())
+            Ok(v1::InvalidateLocationResult {}.encode_to_vec())
         }
         other => Err(Fault::new(
             Code::Unimplemented,

@@ -18,7 +18,9 @@ mod statement;
 pub(crate) mod status;
 mod stream;
 pub(crate) mod trailers;
+mod usage;
 pub(crate) mod xdbc;
 
 pub use front::FlightFront;
 pub(crate) use state::{FlightSql, PREPARED_IDLE, TICKET_IDLE};
+pub(crate) use usage::UsageFront;

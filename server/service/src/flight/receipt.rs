@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::flight::status::RECEIPT_TRAILER_MAX_BYTES;
 
-fn timestamp(t: DateTime<Utc>) -> prost_types::Timestamp {
+pub(crate) fn timestamp(t: DateTime<Utc>) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: t.timestamp(),
         nanos: i32::try_from(t.timestamp_subsec_nanos()).unwrap_or_default(),
@@ -73,6 +73,9 @@ pub(crate) fn to_proto(receipt: &Receipt) -> v1::QueryReceipt {
         error_message: receipt.error_message.clone().unwrap_or_default(),
         workgroup: receipt.workgroup.clone(),
         max_data_scanned_bytes: receipt.max_data_scanned_bytes.unwrap_or_default(),
+        estimate_min_bytes: receipt.estimate_min_bytes,
+        estimate_max_bytes: receipt.estimate_max_bytes,
+        estimate_confidence: receipt.estimate_confidence.clone().unwrap_or_default(),
         peak_memory_bytes: receipt.peak_memory_bytes,
         spilled_bytes: receipt.spilled_bytes,
         server_version: receipt.server_version.clone(),

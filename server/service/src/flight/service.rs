@@ -362,7 +362,10 @@ impl FlightSqlService for FlightSql {
         &self,
         request: Request<Action>,
     ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
-        let body = actions::run(self, &request).map_err(|f| to_status(&f))?;
+        let body = match actions::usage(self, &request).await {
+            Some(answered) => answered?,
+            None => actions::run(self, &request).map_err(|f| to_status(&f))?,
+        };
         let result = arrow_flight::Result { body: body.into() };
         Ok(Response::new(Box::pin(futures::stream::iter([Ok(result)]))))
     }

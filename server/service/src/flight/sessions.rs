@@ -19,16 +19,15 @@ const MAX_SESSIONS: usize = 10_000;
 const SESSION_IDLE: Duration = Duration::from_secs(3600);
 /// Cookie that names a session, for balancers that keep a client on one server by it.
 pub(crate) const SESSION_COOKIE: &str = "owlake-session";
-/// Headers that would bound what a query may cost or do, which this release cannot honour.
-const REFUSED_HEADERS: [&str; 2] = ["max_cost_usd", "dry_run"];
 /// Headers that set a session property for one call.
-const SETTING_HEADERS: [&str; 9] = [
+const SETTING_HEADERS: [&str; 10] = [
     "catalog",
     "database",
     "schema",
     "workgroup",
     "tags",
     "source",
+    "max_cost_usd",
     "max_data_scanned_bytes",
     "query_timeout",
     "result_reuse_max_age",
@@ -57,6 +56,8 @@ pub(crate) struct Caller {
     pub session: String,
     /// Session settings with this call's headers on top.
     pub settings: SessionSettings,
+    /// Statements are answered by their estimates.
+    pub dry_run: bool,
     /// The client's own deadline.
     pub timeout: Option<Duration>,
     /// W3C trace id.
@@ -67,6 +68,7 @@ impl Caller {
     /// A context for a query of this caller.
     pub(crate) fn context(&self, now: chrono::DateTime<chrono::Utc>) -> QueryContext {
         let mut context = QueryContext::new(self.principal.clone(), self.settings.clone(), now);
+        context.dry_run = self.dry_run;
         context.client_timeout = self.timeout;
         context.trace_id.clone_from(&self.trace_id);
         context
@@ -110,14 +112,6 @@ impl Sessions {
         let principal = self.authenticator.authenticate(metadata)?;
         let key = session_key(metadata, extensions);
         let mut settings = self.settings(&key);
-        for name in REFUSED_HEADERS {
-            if metadata.contains_key(name) {
-                return Err(Fault::new(
-                    Code::NotSupported,
-                    format!("header `{name}` is not supported yet"),
-                ));
-            }
-        }
         for name in SETTING_HEADERS {
             if let Some(value) = metadata.get(name) {
                 let value = value.to_str().map_err(|_not_ascii| {
@@ -134,6 +128,7 @@ impl Sessions {
             principal,
             session,
             settings,
+            dry_run: dry_run(metadata)?,
             timeout: timeout(metadata),
             trace_id: trace_id(metadata),
         })
@@ -209,6 +204,18 @@ fn cookie(metadata: &MetadataMap) -> Option<String> {
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(name, value)| *name == SESSION_COOKIE && (16..=64).contains(&value.len()))
         .map(|(_, value)| value.to_owned())
+}
+
+/// Header `dry_run`: `true` or `false`.
+fn dry_run(metadata: &MetadataMap) -> Result<bool, Fault> {
+    match metadata.get("dry_run").map(|v| v.to_str()) {
+        None | Some(Ok("false" | "")) => Ok(false),
+        Some(Ok("true")) => Ok(true),
+        Some(_) => Err(Fault::new(
+            Code::InvalidSessionProperty,
+            "header `dry_run` is neither true nor false",
+        )),
+    }
 }
 
 /// `grpc-timeout`: at most eight digits and a unit.

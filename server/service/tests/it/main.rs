@@ -18,6 +18,7 @@ mod cancel;
 mod cancel_operators;
 mod cap;
 mod column_types;
+mod estimate;
 mod freshness;
 mod harness;
 mod io_counts;

@@ -1,0 +1,91 @@
+//! From the logical plan to the physical one: listings and footers are read here, caps refuse what is proven to pass
+//! them, and the receipt learns what the plan will read.
+
+use std::sync::Arc;
+
+use datafusion::execution::SessionState;
+use datafusion::physical_plan::ExecutionPlan;
+use owlake_fault::Fault;
+use owlake_metering::PricePlan;
+use owlake_scan::{ScanContext, ScanEstimate, is_timing_dependent, read_ahead, refuse_over_cap};
+use tokio::time::Instant;
+
+use crate::error::fault_from;
+use crate::query::estimate::{AT_HAND, bounds, refuse_over_cost};
+use crate::query::run::{RunningQuery, ended};
+use crate::reuse::{Found, Reuse};
+use crate::runtime::caught;
+
+/// What a physical plan is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be executed.
+    Run,
+    /// To be looked at.
+    Look,
+}
+
+impl RunningQuery {
+    /// Makes the physical plan: lists, and reads footers. A plan that is to run is refused here where it proves
+    /// that it would pass a cap, and says on the receipt what it will read.
+    pub(super) async fn physical_plan(&mut self, purpose: Purpose) -> Result<Arc<dyn ExecutionPlan>, Fault> {
+        let begun = Instant::now();
+        let open = self.open()?;
+        let source = open.source.as_ref().ok_or_else(ended)?;
+        let (state, plan, scan) = (
+            source.state.clone(),
+            source.plan.clone(),
+            Arc::clone(&open.account.scan),
+        );
+        let look_up = open.reuse.as_ref().map(Reuse::look_up);
+        let price = open.account.prices().0.clone();
+        let work = async move {
+            let optimized = state.optimize(&plan).map_err(fault_from)?;
+            let planner = state.query_planner();
+            let planned = planner.create_physical_plan(&optimized, state.as_ref()).await;
+            let plan = planned.map_err(fault_from)?;
+            let found = match look_up {
+                Some(look_up) => look_up.find(optimized, &scan).await,
+                None => Found::Nothing(None),
+            };
+            // A kept result reads nothing, neither past a cap nor ahead.
+            let estimates = match (purpose, &found) {
+                (Purpose::Run, Found::Nothing(_)) => begin_reading(&plan, &scan, &state, &price).await?,
+                _ => None,
+            };
+            Ok((plan, found, estimates))
+        };
+        let planned = self.guarded(self.shared.runtimes.plan(caught(work))).await;
+        let open = self.open()?;
+        open.account.add_planning(begun.elapsed());
+        let (plan, found, estimates) = planned?;
+        if let Some(reuse) = &mut open.reuse {
+            reuse.found(found);
+        }
+        if let Some(estimates) = estimates {
+            let (bounds, confidence) = bounds(&estimates);
+            open.account.estimated(bounds, confidence);
+        }
+        open.account.timing_dependent(is_timing_dependent(&plan));
+        Ok(plan)
+    }
+}
+
+/// Refuses what is proven to pass a cap, says what the plan will read, and starts to fetch.
+async fn begin_reading(
+    plan: &Arc<dyn ExecutionPlan>,
+    scan: &Arc<ScanContext>,
+    state: &SessionState,
+    price: &PricePlan,
+) -> Result<Option<Vec<ScanEstimate>>, Fault> {
+    refuse_over_cap(plan, scan)?;
+    // Where the estimate fails the query will, and says so better.
+    let estimates = owlake_scan::estimate(plan, scan, &state.task_ctx(), AT_HAND)
+        .await
+        .ok();
+    if let Some(estimates) = &estimates {
+        refuse_over_cost(estimates, price, scan)?;
+    }
+    read_ahead(plan, scan);
+    Ok(estimates)
+}
