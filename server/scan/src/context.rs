@@ -279,8 +279,6 @@ pub struct ScanNode {
     pub(crate) listings: Vec<Arc<Listing>>,
     /// What was read, where it was asked for and the store can tell.
     pub(crate) identity: Option<ScanIdentity>,
-    /// Files that cached data may only be taken from after they were asked for.
-    proved_at_read: HashSet<FileVersion>,
 }
 
 /// What a scan counted of one file.
@@ -291,7 +289,6 @@ pub(crate) struct FileAccount {
     pub data: RangeSet,
     row_groups: RangeSet,
     pinned_read: bool,
-    asked_for: bool,
 }
 
 impl ScanNode {
@@ -320,7 +317,6 @@ impl ScanNode {
             data_scanned_bytes: AtomicU64::new(0),
             metadata_bytes: AtomicU64::new(0),
             files: Mutex::default(),
-            proved_at_read: listing::proved_at_read(&listings),
             listings,
             identity: None,
         }
@@ -404,14 +400,6 @@ impl ScanNode {
         self.data_scanned_bytes.fetch_add(sum, Ordering::Relaxed);
         context.meter.add(Counter::DataScannedBytes, sum);
         Ok(fresh)
-    }
-
-    /// Whether whoever takes cached data of `file` has to ask for it first: true once, and not after a read.
-    pub(crate) fn must_ask_for(&self, file: &FileVersion) -> bool {
-        self.proved_at_read.contains(file)
-            && self.with_account(file, |a| {
-                !a.pinned_read && !std::mem::replace(&mut a.asked_for, true)
-            })
     }
 
     /// A read of `file` under If-Match succeeded: its listed version is current.

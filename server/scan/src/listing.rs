@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use owlake_metering::ARCHIVED_ETAG;
 
-pub(crate) use proof::{ask_for, prove, proved_at_read};
+pub(crate) use proof::prove;
 
 use crate::cache::Epoch;
 use crate::context::ScanContext;

@@ -135,11 +135,6 @@ impl RangeSource {
         }
     }
 
-    /// Asks whether the file is still the pinned version; nothing is read.
-    pub(crate) async fn ask_for(&self) -> Result<(), ScanError> {
-        crate::listing::ask_for(&self.store, &self.path, &self.version, &self.table).await
-    }
-
     /// Many ranges, each asked for once: what is held or on its way is not fetched again; near ranges come with
     /// one request, long ones in parts, requests in parallel. Answers in the order asked.
     pub(crate) async fn get_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ScanError> {

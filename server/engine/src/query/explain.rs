@@ -13,7 +13,7 @@ use owlake_scan::FooterBudget;
 use crate::error::fault_from;
 use crate::query::estimate::{Estimate, FULL};
 use crate::query::physical::Purpose;
-use crate::query::run::{RunningQuery, Source, ended};
+use crate::query::run::{Attempt, RunningQuery, Source, ended};
 use crate::runtime::caught;
 
 /// Requests that EXPLAIN ANALYZE names.
@@ -77,11 +77,7 @@ impl RunningQuery {
         if let Some(requests) = self.open()?.account.requests() {
             requests.keep(most);
         }
-        self.attempt().await?;
-        while self.pull().await?.is_some() {}
-        let Some(attempt) = self.open()?.attempt.take() else {
-            return Err(ended());
-        };
+        let attempt = self.run_unseen().await?;
         let advice = owlake_scan::advise(&attempt.plan, self.scan()?);
         let mut text = super::advice::bill(&self.open()?.account.so_far());
         text.push_str(&super::advice::tables(&advice));
@@ -128,6 +124,20 @@ impl RunningQuery {
         }
         self.estimate = Some(estimate);
         Ok(())
+    }
+
+    /// Runs the plan to its proved end; its rows go nowhere.
+    async fn run_unseen(&mut self) -> Result<Attempt, Fault> {
+        self.start_attempt().await?;
+        loop {
+            match self.pull().await {
+                Ok(Some(_)) => {}
+                Ok(None) if !self.open()?.proved => self.prove().await?,
+                Ok(None) => return self.open()?.attempt.take().ok_or_else(ended),
+                Err(fault) if self.may_replan(&fault) => self.replan().await?,
+                Err(fault) => return Err(fault),
+            }
+        }
     }
 
     fn answer(&mut self, column: ArrayRef) -> Result<(), Fault> {

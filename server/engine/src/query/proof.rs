@@ -10,6 +10,14 @@ use crate::query::run::RunningQuery;
 use crate::runtime::caught;
 
 impl RunningQuery {
+    /// The first attempt, or the second where a file changed while the first was planned.
+    pub(super) async fn start_attempt(&mut self) -> Result<(), Fault> {
+        match self.attempt().await {
+            Err(fault) if self.may_replan(&fault) => self.replan().await,
+            other => other,
+        }
+    }
+
     /// A changed file is planned around once, as long as no row has left.
     pub(super) fn may_replan(&self, fault: &Fault) -> bool {
         fault.kind() == Kind::Changed
@@ -67,7 +75,7 @@ impl RunningQuery {
     /// Before the first rows leave: all that was listed before this query is still so, or the query is planned again.
     ///
     /// From then on a changed file ends the query, since its rows cannot be called back.
-    async fn prove(&mut self) -> Result<(), Fault> {
+    pub(super) async fn prove(&mut self) -> Result<(), Fault> {
         let scan = Arc::clone(&self.open()?.account.scan);
         let work = async move { scan.validate().await.map_err(Fault::from) };
         match self.guarded(self.shared.runtimes.plan(caught(work))).await {

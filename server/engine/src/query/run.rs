@@ -56,7 +56,7 @@ pub(super) struct Open {
     slot: Option<Slot>,
     pub(super) source: Option<Source>,
     pub(super) attempt: Option<Attempt>,
-    /// The batch that is held back until it is known not to be the last, or that nothing was stale.
+    /// The batch that is held back until it is known that nothing was stale.
     pub(super) held: Option<RecordBatch>,
     pub(super) ready: VecDeque<RecordBatch>,
     pub(super) replanned: bool,
@@ -222,10 +222,7 @@ impl RunningQuery {
                 self.open()?.reuse = self.shared.reuse(&self.context, &group, &plan, &schema, &scan);
                 drop(scan);
                 self.open()?.source = Some(Source { plan, state, schema });
-                match self.attempt().await {
-                    Err(fault) if self.may_replan(&fault) => self.replan().await,
-                    other => other,
-                }
+                self.start_attempt().await
             }
             Work::Explain {
                 plan,

@@ -22,18 +22,12 @@ pub(crate) async fn read_data(
     ranges: &[Range<u64>],
     fresh: &[u64],
 ) -> Result<Vec<Bytes>, ScanError> {
-    let version = source.version();
     let read = through_cache(context.blocks.as_ref(), source, ranges).await?;
     // Bytes that this scan read before were counted then, whoever answered.
     let cached = read.cached_bytes.iter().zip(fresh).map(|(c, f)| *f.min(c));
     context.meter.add(Counter::CachedBytes, cached.sum());
-    let mut is_current = read.asked_store;
-    if !is_current && node.must_ask_for(version) {
-        source.ask_for().await?;
-        is_current = true;
-    }
-    if is_current {
-        node.proved_current(version);
+    if read.asked_store {
+        node.proved_current(source.version());
     }
     Ok(read.bytes)
 }

@@ -3,11 +3,10 @@
 //! A listing is proved by making it anew, or by asking for each of its files under its tag. A LIST costs as much as
 //! twelve HEADs (docs/bytes.md), so few files are asked for one by one; many prefixes are listed together.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use object_store::path::Path as ObjectPath;
 use object_store::{GetOptions, ObjectStore};
 
 use super::{ListedFile, ListedPrefix, Listing, ListingKey, list_now, remember, sweep};
@@ -99,29 +98,18 @@ async fn compare(
     }
 }
 
+/// Asks for `file` under its tag: it is still there in that version, or `FileChanged`.
 async fn listed_is_there(
     context: &ScanContext,
     table: &str,
     location: &Location,
     file: &ListedFile,
 ) -> Result<(), ScanError> {
-    let store = context.stores.open(location)?;
-    ask_for(&store, &file.meta.location, &file.version, table).await
-}
-
-/// Asks for the file at `path` under the tag of `version`: it is still there in that version.
-///
-/// # Errors
-/// `FileChanged` of `table` where it is not.
-pub(crate) async fn ask_for(
-    store: &Arc<dyn ObjectStore>,
-    path: &ObjectPath,
-    version: &FileVersion,
-    table: &str,
-) -> Result<(), ScanError> {
     use object_store::Error as S;
+    let version = &file.version;
+    let store = context.stores.open(location)?;
     let options = version.pin(GetOptions::new().with_head(true));
-    match store.get_opts(path, options).await {
+    match store.get_opts(&file.meta.location, options).await {
         Ok(answer) if answer.meta.size == version.size_bytes() => Ok(()),
         Ok(_) | Err(S::Precondition { .. } | S::NotFound { .. }) => Err(ScanError::FileChanged {
             table: table.to_owned(),
@@ -133,18 +121,4 @@ pub(crate) async fn ask_for(
             source,
         }),
     }
-}
-
-/// The files of `listings` that are asked for when their cached data is first used, not at the end of the query: a
-/// change is noticed before rows leave, as with a read. Only where that is the cheaper proof anyway.
-pub(crate) fn proved_at_read(listings: &[Arc<Listing>]) -> HashSet<FileVersion> {
-    let cached = || listings.iter().filter(|l| l.from_cache);
-    if cached().nth(sweep::MANY).is_some() {
-        return HashSet::new();
-    }
-    cached()
-        .filter(|l| l.files.len() <= MAX_HEADS)
-        .flat_map(|l| l.files.iter().map(|f| f.version.clone()))
-        .filter(FileVersion::is_strong)
-        .collect()
 }

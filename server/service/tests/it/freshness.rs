@@ -106,6 +106,26 @@ async fn a_file_overwritten_by_one_of_the_same_size_is_seen_by_the_next_query() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn explain_analyze_shows_a_run_over_the_files_that_are_there() {
+    let (old, new) = versions();
+    let server = TestServer::start().await;
+    server.store.put(BUCKET, "t/a.parquet", old);
+    table(&server, "t").await;
+    let explained = async |rows: &str| {
+        let answer = server
+            .query("EXPLAIN ANALYZE SELECT n FROM t WHERE n >= 0 ORDER BY n")
+            .await;
+        let text = answer.rows.concat().join("\n");
+        assert!(text.contains(&format!("output_rows={rows},")), "{text}");
+    };
+    // The second time all is cached.
+    explained("1000").await;
+    explained("1000").await;
+    server.store.put(BUCKET, "t/a.parquet", new);
+    explained("990").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_local_file_overwritten_in_place_is_seen_by_the_next_query() {
     let (old, new) = versions();
     let dir = tempfile::tempdir().unwrap();

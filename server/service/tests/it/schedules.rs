@@ -416,9 +416,8 @@ async fn hundred(first: u64, scan: ScanConfig) {
         reached > outcomes.len() / 2,
         "most changes fall into a query: {reached}"
     );
-    // A warm query asks the store so little that most changes fall into its second plan, which has no third.
     assert!(
-        failed < outcomes.len() / 3,
+        failed < outcomes.len() / 4,
         "most queries are answered all the same: {failed} failed"
     );
 }
