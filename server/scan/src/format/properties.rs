@@ -105,3 +105,19 @@ pub(crate) fn lines(text: &str) -> Result<u64, String> {
         .parse()
         .map_err(|_| "is no number of lines".to_owned())
 }
+
+/// What `read` makes of a table `db.t` with these SERDEPROPERTIES and no others.
+#[cfg(test)]
+pub(crate) fn with_serde<T>(
+    serde: &str,
+    properties: &[(&str, &str)],
+    read: impl FnOnce(&Properties<'_>) -> T,
+) -> T {
+    let pairs = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    read(&Properties {
+        table: "db.t",
+        serde,
+        serde_parameters: &pairs.collect(),
+        table_parameters: &Parameters::default(),
+    })
+}

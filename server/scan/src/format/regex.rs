@@ -173,19 +173,14 @@ fn value<'a>(hive: &HiveType, group: &'a str) -> Option<Scalar<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use owlake_catalog::model::Parameters;
-
     use super::*;
+    use crate::format::properties::with_serde;
 
     fn groups(pattern: &str, line: &str) -> Result<Vec<Option<String>>, String> {
-        let serde_parameters = Parameters::from([("input.regex".to_owned(), pattern.to_owned())]);
-        let properties = Properties {
-            table: "db.t",
-            serde: "RegexSerDe",
-            serde_parameters: &serde_parameters,
-            table_parameters: &Parameters::default(),
-        };
-        let rows = RegexRows::parse(&properties, &[]).map_err(|e| e.to_string())?;
+        let parsed = with_serde("RegexSerDe", &[("input.regex", pattern)], |p| {
+            RegexRows::parse(p, &[])
+        });
+        let rows = parsed.map_err(|e| e.to_string())?;
         let found = rows.pattern.captures(line).map(|g| {
             let texts = g.iter().skip(1).map(|m| m.map(|m| m.as_str().to_owned()));
             texts.collect()

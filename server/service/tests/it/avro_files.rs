@@ -4,7 +4,7 @@ use std::io::Write;
 
 use owlake::ScanConfig;
 
-use crate::harness::{BUCKET, Builder, TestServer, one};
+use crate::harness::{BUCKET, TestServer, one};
 
 async fn table(server: &TestServer, name: &str, columns: &str, clauses: &str) {
     let ddl = format!("CREATE EXTERNAL TABLE {name} {columns} {clauses} LOCATION 's3://{BUCKET}/{name}/'");
@@ -89,12 +89,7 @@ async fn avro_files_are_read_by_name_in_every_compression() {
         row_chunk_bytes: 100,
         ..ScanConfig::default()
     };
-    let server = Builder {
-        scan,
-        ..Builder::default()
-    }
-    .start()
-    .await;
+    let server = TestServer::with_scan(scan).await;
     let mut size = 0;
     let codecs = ["null", "deflate", "snappy", "zstandard", "bzip2"];
     for (i, codec) in codecs.into_iter().enumerate() {

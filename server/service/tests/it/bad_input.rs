@@ -17,7 +17,7 @@ type Case = (&'static str, &'static str, Code, &'static str);
 
 async fn start() -> TestServer {
     let engine = EngineConfig {
-        planning_timeout: Duration::from_secs(5),
+        planning_timeout: Duration::from_secs(60),
         ..EngineConfig::default()
     };
     let local_roots = vec!["s3://no-such-bucket/".to_owned()];

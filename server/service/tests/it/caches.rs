@@ -12,7 +12,7 @@ use prost::Message;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::harness::{Answer, BUCKET, Builder, TestServer, numbers, one, parquet_with};
+use crate::harness::{Answer, BUCKET, TestServer, numbers, one, parquet_with};
 
 /// Listings are believed for as long as any test runs.
 fn believing() -> ScanConfig {
@@ -23,18 +23,7 @@ fn believing() -> ScanConfig {
 }
 
 async fn server(scan: ScanConfig) -> TestServer {
-    Builder {
-        scan,
-        ..Builder::default()
-    }
-    .start()
-    .await
-}
-
-async fn table(server: &TestServer, name: &str) {
-    let ddl =
-        format!("CREATE EXTERNAL TABLE {name} (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/{name}/'");
-    server.query(&ddl).await;
+    TestServer::with_scan(scan).await
 }
 
 /// Numbers that take eight bytes each in the file.
@@ -86,7 +75,7 @@ async fn a_warm_query_gets_nothing_and_its_receipt_needs_what_it_needed() {
             file * 1000..(file + 1) * 1000,
         );
     }
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     let sql = "SELECT sum(n), count(*) FROM t WHERE n >= 0";
     let (cold, first) = asked(&server, sql).await;
     let (warm, second) = asked(&server, sql).await;
@@ -109,7 +98,7 @@ async fn a_warm_query_gets_nothing_and_its_receipt_needs_what_it_needed() {
 async fn cached_data_counts_against_the_cap_as_any_other() {
     let server = server(believing()).await;
     put_plain(&server, "t/a.parquet", 0..10_000);
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     let sql = "SELECT sum(n) FROM t";
     let cold = counters(&server.query(sql).await);
     for (limit, fits) in [
@@ -140,8 +129,8 @@ async fn a_hot_table_is_still_cached_after_a_scan_of_ten_times_the_cache() {
     for file in 0..20 {
         put_plain(&server, &format!("big/{file}.parquet"), 0..65_536);
     }
-    table(&server, "hot").await;
-    table(&server, "big").await;
+    server.table_of_numbers("hot").await;
+    server.table_of_numbers("big").await;
     let hot = "SELECT sum(n) FROM hot";
     for _ in 0..3 {
         server.query(hot).await;
@@ -188,7 +177,7 @@ async fn refresh_table_forgets_what_is_cached_of_it_and_of_nothing_else() {
     let server = server(believing()).await;
     for name in ["t", "u"] {
         server.put(&format!("{name}/1.parquet"), &numbers([1]));
-        table(&server, name).await;
+        server.table_of_numbers(name).await;
         server.query(&format!("SELECT sum(n) FROM {name}")).await;
         server.put(&format!("{name}/2.parquet"), &numbers([2]));
     }
@@ -221,7 +210,7 @@ async fn refresh_table_forgets_what_is_cached_of_it_and_of_nothing_else() {
 async fn a_told_change_is_seen_at_once_and_only_below_allowed_roots() {
     let server = server(believing()).await;
     server.put("t/1.parquet", &numbers([1]));
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     let sum = "SELECT sum(n) FROM t";
     assert_eq!(one(&server.query(sum).await), 1);
     server.put("t/2.parquet", &numbers([2]));
@@ -248,7 +237,7 @@ async fn a_told_change_is_seen_at_once_and_only_below_allowed_roots() {
 async fn a_change_that_is_told_while_its_prefix_is_listed_is_not_lost() {
     let server = server(believing()).await;
     server.put("t/1.parquet", &numbers([1]));
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     let gate = server.store.pause_after("t", Operation::ListObjectsV2);
     let client = server.client.clone();
     let query = tokio::spawn(async move { crate::harness::run(&client, "SELECT sum(n) FROM t").await });
@@ -326,7 +315,7 @@ async fn few_prefixes_among_many_foreign_keys_are_listed_one_by_one() {
 async fn system_caches_shows_what_each_holds() {
     let server = server(believing()).await;
     put_plain(&server, "t/a.parquet", 0..1000);
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     server.query("SELECT sum(n) FROM t").await;
     server.query("SELECT sum(n) FROM t").await;
     let shown = server

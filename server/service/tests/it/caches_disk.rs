@@ -28,9 +28,7 @@ async fn server(store: Option<Arc<MemS3>>, scan: ScanConfig) -> TestServer {
         ..Builder::default()
     };
     let server = builder.start().await;
-    server
-        .query("CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://test-lake/t/'")
-        .await;
+    server.table_of_numbers("t").await;
     server
 }
 

@@ -16,12 +16,7 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 
-use crate::harness::{BUCKET, Builder, TestServer, numbers, one, text_rows};
-
-/// The promise.
-const WITHIN: Duration = Duration::from_secs(1);
-/// Only keeps a broken test from hanging.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::harness::{Builder, PATIENCE, TestServer, numbers, one, text_rows};
 
 /// Rows of each of the four files.
 const ROWS: i64 = 400_000;
@@ -52,28 +47,10 @@ async fn server(query_memory_bytes: usize, spill: &std::path::Path) -> TestServe
             &numbers(part * ROWS..(part + 1) * ROWS),
         );
     }
-    let ddl = format!("CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/t/'");
-    server.query(&ddl).await;
+    server.table_of_numbers("t").await;
     // Listing and footers are cached from here on: what is held below is data.
     assert_eq!(one(&server.query("SELECT count(*) FROM t").await), 4 * ROWS);
     server
-}
-
-/// State and error of all ledger rows of a statement, once none of them runs any more.
-async fn ledger(server: &TestServer, sql: &str) -> Vec<Vec<String>> {
-    let sql = format!("SELECT state, error_code FROM system.queries WHERE query = '{sql}'");
-    let settled = async {
-        loop {
-            let rows = server.query(&sql).await.rows;
-            if !rows.is_empty() && rows.iter().all(|row| row[0] != "RUNNING" && row[0] != "QUEUED") {
-                return rows;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, settled)
-        .await
-        .expect("the ledger row never became final")
 }
 
 fn cancelled() -> Vec<Vec<String>> {
@@ -118,19 +95,9 @@ async fn cancel_when(client: &Client, sql: &str, gate: &Gate, when: impl Fn() ->
 
 /// What holds after every stop of a running query.
 async fn assert_ended(server: &TestServer, sql: &str, gate: Gate) {
-    timeout(WITHIN, server.store.wait_idle())
-        .await
-        .expect("object reads went on for more than a second");
-    let requests = server.store.counts().requests();
-    assert_eq!(ledger(server, sql).await, cancelled(), "{sql}");
-    gate.release();
-    // There is one slot, and no memory or disk is left behind.
-    assert_eq!(one(&server.query("SELECT 1").await), 1);
-    assert_eq!(
-        server.store.counts().requests(),
-        requests,
-        "a stopped query went on reading"
-    );
+    server
+        .assert_stopped(sql, gate, "CANCELLED", "USER_CANCELED")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,11 +166,11 @@ async fn assert_never_ran(
     info: &FlightInfo,
     requests: u64,
 ) {
-    assert_eq!(ledger(server, SORT).await, cancelled());
+    assert_eq!(server.ended(SORT).await, cancelled());
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let refused = flight.do_get(Request::new(ticket)).await.unwrap_err();
     assert_eq!(refused.code(), Code::NotFound, "{refused}");
-    assert_eq!(ledger(server, SORT).await, cancelled());
+    assert_eq!(server.ended(SORT).await, cancelled());
     assert_eq!(server.store.counts().requests(), requests);
 }
 
@@ -256,42 +223,33 @@ async fn a_query_that_is_never_fetched_ends_by_itself() {
     .start()
     .await;
     server.put("t/part-0.parquet", &numbers(0..10));
-    let ddl = format!("CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/t/'");
-    server.query(&ddl).await;
+    // Nothing but the ticket goes over the wire, where a slow machine's other tickets might run out too.
+    let ddl = "CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://test-lake/t/'";
+    server.lake.execute(ddl).await.unwrap();
     let mut flight = flight(&server).await;
     let info = announce(&mut flight, SORT).await;
     let requests = server.store.counts().requests();
     let sql =
         format!("SELECT state, error_code FROM system.queries WHERE query = '{SORT}' AND state <> 'RUNNING'");
     let ended = async {
-        // Not over the wire, where a slow machine's tickets might run out too.
-        while server
-            .lake
-            .query(&sql)
-            .run()
-            .await
-            .unwrap()
-            .collect()
-            .await
-            .unwrap()
-            .is_empty()
-        {
+        loop {
+            let rows = server
+                .lake
+                .query(&sql)
+                .run()
+                .await
+                .unwrap()
+                .collect()
+                .await
+                .unwrap();
+            if let Some(rows) = rows.first() {
+                return text_rows(rows);
+            }
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, ended)
-        .await
-        .expect("a ticket that nobody fetches lives on");
-    let rows = server
-        .lake
-        .query(&sql)
-        .run()
-        .await
-        .unwrap()
-        .collect()
-        .await
-        .unwrap();
-    assert_eq!(text_rows(&rows[0]), cancelled());
+    let ended = timeout(PATIENCE, ended).await;
+    assert_eq!(ended.expect("a ticket that nobody fetches lives on"), cancelled());
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     assert_eq!(flight.do_get(ticket).await.unwrap_err().code(), Code::NotFound);
     assert_eq!(server.store.counts().requests(), requests);

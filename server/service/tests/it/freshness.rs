@@ -16,12 +16,6 @@ use crate::harness::{
     BUCKET, Builder, TestServer, connect, integers, numbers, one, parquet, parquet_with, run,
 };
 
-async fn table(server: &TestServer, name: &str) {
-    let ddl =
-        format!("CREATE EXTERNAL TABLE {name} (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/{name}/'");
-    server.query(&ddl).await;
-}
-
 /// A file of exactly `bytes` bytes with these numbers, made so by a comment in its footer.
 fn padded(values: std::ops::Range<i64>, bytes: usize) -> Bytes {
     let file = |pad: usize| {
@@ -74,17 +68,12 @@ fn small_lists() -> Vec<(&'static str, ScanConfig)> {
 async fn a_file_overwritten_by_one_of_the_same_size_is_seen_by_the_next_query() {
     let (old, new) = versions();
     for (name, scan) in small_lists() {
-        let server = Builder {
-            scan,
-            ..Builder::default()
-        }
-        .start()
-        .await;
+        let server = TestServer::with_scan(scan).await;
         for (i, (sql, before, after)) in QUERIES.iter().enumerate() {
             let t = format!("t{i}");
             let sql = sql.replace("{t}", &t);
             server.store.put(BUCKET, &format!("{t}/a.parquet"), old.clone());
-            table(&server, &t).await;
+            server.table_of_numbers(&t).await;
             // Twice: the second time from the caches.
             for _ in 0..2 {
                 assert_eq!(server.query(&sql).await.rows, [[*before]], "{sql}; {name}");
@@ -110,7 +99,7 @@ async fn explain_analyze_shows_a_run_over_the_files_that_are_there() {
     let (old, new) = versions();
     let server = TestServer::start().await;
     server.store.put(BUCKET, "t/a.parquet", old);
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     let explained = async |rows: &str| {
         let answer = server
             .query("EXPLAIN ANALYZE SELECT n FROM t WHERE n >= 0 ORDER BY n")
@@ -119,8 +108,8 @@ async fn explain_analyze_shows_a_run_over_the_files_that_are_there() {
         assert!(text.contains(&format!("output_rows={rows},")), "{text}");
     };
     // The second time all is cached.
-    explained("1000").await;
-    explained("1000").await;
+    explained("1.00 K").await;
+    explained("1.00 K").await;
     server.store.put(BUCKET, "t/a.parquet", new);
     explained("990").await;
 }
@@ -175,7 +164,7 @@ async fn a_deleted_file_is_gone_for_the_next_query() {
         let sql = sql.replace("{t}", &t);
         server.store.put(BUCKET, &format!("{t}/a.parquet"), old.clone());
         server.store.put(BUCKET, &format!("{t}/b.parquet"), new.clone());
-        table(&server, &t).await;
+        server.table_of_numbers(&t).await;
         server.query(&sql).await;
         assert!(server.store.delete(BUCKET, &format!("{t}/b.parquet")));
         assert_eq!(server.query(&sql).await.rows, [[*before]], "{sql}");
@@ -189,7 +178,7 @@ async fn a_deleted_file_is_gone_for_the_next_query() {
 async fn a_table_in_somebody_elses_session_is_never_answered_from_what_was_cached_of_an_old_file() {
     let (old, new) = versions();
     let server = TestServer::start().await;
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     for file in 0..9 {
         server
             .store
@@ -223,13 +212,8 @@ async fn an_added_file_is_seen_at_once_where_listings_are_not_believed() {
         listing_ttl: Duration::ZERO,
         ..ScanConfig::default()
     };
-    let server = Builder {
-        scan,
-        ..Builder::default()
-    }
-    .start()
-    .await;
-    table(&server, "t").await;
+    let server = TestServer::with_scan(scan).await;
+    server.table_of_numbers("t").await;
     for (files, sum) in [(1, 1), (2, 3), (3, 6)] {
         server.put(&format!("t/{files}.parquet"), &numbers([files]));
         assert_eq!(one(&server.query("SELECT sum(n) FROM t").await), sum);
@@ -241,13 +225,13 @@ async fn an_added_file_is_seen_at_once_where_listings_are_not_believed() {
 async fn an_added_file_is_seen_by_a_server_that_never_listed_its_prefix() {
     let server = TestServer::start().await;
     server.put("t/1.parquet", &numbers([1]));
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     assert_eq!(one(&server.query("SELECT sum(n) FROM t").await), 1);
     server.put("t/2.parquet", &numbers([2]));
     // Within the stated time either answer is right here.
     assert!([1, 3].contains(&one(&server.query("SELECT sum(n) FROM t").await)));
     let fresh = TestServer::start_on(&server.store).await;
-    table(&fresh, "t").await;
+    fresh.table_of_numbers("t").await;
     assert_eq!(one(&fresh.query("SELECT sum(n) FROM t").await), 3);
 }
 
@@ -257,7 +241,7 @@ async fn a_file_that_changes_between_listing_and_footer_is_planned_around() {
     for (sql, _, after) in QUERIES {
         let server = TestServer::start().await;
         server.store.put(BUCKET, "t/a.parquet", old.clone());
-        table(&server, "t").await;
+        server.table_of_numbers("t").await;
         let gate = server.store.pause_after("t", Operation::ListObjectsV2);
         let (client, sql) = (server.client.clone(), sql.replace("{t}", "t"));
         let text = sql.clone();
@@ -276,7 +260,7 @@ async fn files_that_change_between_footer_and_data_are_read_in_one_version() {
     let old = |from: i64| parquet(&numbers(from..from + 1000));
     server.store.put(BUCKET, "t/a.parquet", old(0));
     server.store.put(BUCKET, "t/b.parquet", old(1000));
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     // Footers and listing are known now; what follows reads data alone.
     assert_eq!(one(&server.query("SELECT count(*) FROM t").await), 2000);
     let gate = server.store.pause_before("t/b.parquet", Operation::GetObject);
@@ -299,14 +283,9 @@ async fn two_scans_of_one_table_never_see_two_versions() {
     let (old, new) = versions();
     let sql = "SELECT (SELECT max(n) FROM t), (SELECT sum(n) FROM t)";
     for (name, scan) in small_lists() {
-        let server = Builder {
-            scan,
-            ..Builder::default()
-        }
-        .start()
-        .await;
+        let server = TestServer::with_scan(scan).await;
         server.store.put(BUCKET, "t/a.parquet", old.clone());
-        table(&server, "t").await;
+        server.table_of_numbers("t").await;
         let gate = server.store.pause_after("t/a.parquet", Operation::GetObject);
         let client = server.client.clone();
         let query = tokio::spawn(async move { run(&client, sql).await });
@@ -325,7 +304,7 @@ async fn two_scans_of_one_table_never_see_two_versions() {
 async fn two_tables_over_one_file_never_see_two_versions() {
     let (old, new) = versions();
     let server = TestServer::start().await;
-    server.store.put(BUCKET, "t/x/a.parquet", old);
+    server.store.put(BUCKET, "t/x/a.parquet", file.clone());
     for (name, prefix) in [("whole", "t"), ("part", "t/x")] {
         let ddl = format!(
             "CREATE EXTERNAL TABLE {name} (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/{prefix}/'"
@@ -355,7 +334,7 @@ async fn a_change_after_the_first_rows_left_is_an_error_and_not_a_mix() {
     };
     server.put("t/a.parquet", &many(0));
     server.put("t/b.parquet", &many(1_000_000));
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     assert_eq!(one(&server.query("SELECT count(*) FROM t").await), 200_000);
     let gate = server.store.pause_before("t/b.parquet", Operation::GetObject);
     let client = connect(&server.url).await;

@@ -1,6 +1,7 @@
 //! A lake on an S3 server in memory, served over TCP, with a client on it. Everything stops on drop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -8,14 +9,17 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use owlake::{EngineConfig, Lake, ScanConfig};
 use owlake_client::{Client, ClientError, ConnectOptions, QueryReceipt};
-use owlake_mems3::MemS3;
+use owlake_mems3::{Counts, Gate, MemS3};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// The bucket of every test lake.
 pub const BUCKET: &str = "test-lake";
+/// Only keeps a broken test from hanging.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Settings of a test server.
 #[derive(Default)]
@@ -26,7 +30,7 @@ pub struct Builder {
     pub data_dir: Option<std::path::PathBuf>,
     pub local_roots: Vec<String>,
     pub clock: Option<fn() -> chrono::DateTime<chrono::Utc>>,
-    pub ticket_idle: Option<std::time::Duration>,
+    pub ticket_idle: Option<Duration>,
     pub quota_webhook: Option<String>,
 }
 
@@ -108,6 +112,59 @@ impl TestServer {
         Builder::default().start().await
     }
 
+    /// With these settings of scans.
+    pub async fn with_scan(scan: ScanConfig) -> Self {
+        let builder = Builder {
+            scan,
+            ..Builder::default()
+        };
+        builder.start().await
+    }
+
+    /// Makes a Parquet table with one bigint column `n` over the folder of its name.
+    pub async fn table_of_numbers(&self, name: &str) {
+        let ddl = format!(
+            "CREATE EXTERNAL TABLE {name} (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/{name}/'"
+        );
+        self.query(&ddl).await;
+    }
+
+    /// State and error of all ledger rows of a statement, once none of them runs any more.
+    pub async fn ended(&self, sql: &str) -> Vec<Vec<String>> {
+        let sql = format!("SELECT state, error_code FROM system.queries WHERE query = '{sql}'");
+        let ended = async {
+            loop {
+                let rows = self.query(&sql).await.rows;
+                if !rows.is_empty() && rows.iter().all(|row| row[0] != "RUNNING" && row[0] != "QUEUED") {
+                    return rows;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, ended)
+            .await
+            .unwrap_or_else(|_| panic!("{sql} never became final"))
+    }
+
+    /// What holds after every stop of `sql`, whose requests `gate` still holds: its reads have ended, its one ledger
+    /// row says how, and what it had is free for the next query.
+    pub async fn assert_stopped(&self, sql: &str, gate: Gate, state: &str, error_code: &str) {
+        // Nothing is answered before the release: reads end here only because they were stopped.
+        timeout(PATIENCE, self.store.wait_idle())
+            .await
+            .unwrap_or_else(|_| panic!("{sql} reads on"));
+        let requests = self.store.counts().requests();
+        assert_eq!(self.ended(sql).await, [[state, error_code]], "{sql}");
+        gate.release();
+        // Where there is one slot, this answers only because the stopped query gave it back.
+        assert_eq!(one(&self.query("SELECT 1").await), 1);
+        assert_eq!(
+            self.store.counts().requests(),
+            requests,
+            "{sql} was stopped and went on reading"
+        );
+    }
+
     /// Another server, with caches and a catalog of its own, on the same store.
     pub async fn start_on(store: &Arc<MemS3>) -> Self {
         Builder {
@@ -148,6 +205,25 @@ pub async fn run(client: &Client, sql: &str) -> Result<Answer, ClientError> {
     }
     let receipt = stream.receipt().cloned().expect("every statement has a receipt");
     Ok(Answer { rows, receipt })
+}
+
+/// What the store counted of each query is all that it counted, which is given back: no request belongs to nobody.
+pub fn adds_up(store: &MemS3, counts: &[Counts]) -> Counts {
+    let sum = |field: fn(&Counts) -> u64| counts.iter().map(field).sum();
+    let all = store.counts();
+    let queries = Counts {
+        get_requests: sum(|c| c.get_requests),
+        head_requests: sum(|c| c.head_requests),
+        list_requests: sum(|c| c.list_requests),
+        put_requests: sum(|c| c.put_requests),
+        other_requests: sum(|c| c.other_requests),
+        unanswered_requests: sum(|c| c.unanswered_requests),
+        error_responses: sum(|c| c.error_responses),
+        object_body_bytes_planned: sum(|c| c.object_body_bytes_planned),
+        object_body_bytes_sent: sum(|c| c.object_body_bytes_sent),
+    };
+    assert_eq!(queries, all);
+    all
 }
 
 /// Cells as text; NULL is `NULL`.

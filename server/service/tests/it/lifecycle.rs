@@ -2,18 +2,15 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use owlake_mems3::{MemS3, Operation};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::harness::{BUCKET, connect, numbers, one, parquet, run};
+use crate::harness::{BUCKET, PATIENCE, connect, numbers, one, parquet, run};
 use crate::process::{self, Served, config_for, stderr, succeed};
 
-/// Only keeps a broken test from hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What is under way when the server is stopped.
 const HELD: &str = "SELECT sum(n) FROM held";
 

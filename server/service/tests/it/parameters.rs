@@ -22,7 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use crate::bad_input::assert_failure;
-use crate::harness::{BUCKET, TestServer, integers, numbers};
+use crate::harness::{TestServer, integers, numbers};
 
 const ONE: &str = "SELECT count(*) FROM t WHERE n < ?";
 const TWO: &str = "SELECT count(*) FROM t WHERE n < ? AND n > ?";
@@ -30,8 +30,7 @@ const TWO: &str = "SELECT count(*) FROM t WHERE n < ? AND n > ?";
 async fn start() -> TestServer {
     let server = TestServer::start().await;
     server.put("t/part-0.parquet", &numbers(0..100));
-    let ddl = format!("CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/t/'");
-    server.query(&ddl).await;
+    server.table_of_numbers("t").await;
     server
 }
 

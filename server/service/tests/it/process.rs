@@ -4,12 +4,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::Duration;
 
 use owlake_mems3::MemS3;
 
-/// Only keeps a broken test from hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::harness::PATIENCE;
 
 /// `owlake` with the test's own home and working directory, and none of the caller's variables.
 pub fn owlake(home: &Path) -> Command {

@@ -12,7 +12,7 @@ use owlake_client::{Client, ClientError, QueryReceipt};
 use owlake_mems3::{Counts, FaultAction, FaultPlan, FaultRule, MemS3, Operation};
 use owlake_proto::v1::Counters;
 
-use crate::harness::{Answer, BUCKET, Builder, TestServer, connect, run};
+use crate::harness::{Answer, BUCKET, TestServer, adds_up, connect, run};
 use crate::random_queries::cases::{Case, objects};
 
 /// Every case has the seed `SEED + its number`; a failure prints it.
@@ -31,12 +31,7 @@ struct Expected {
 }
 
 async fn lake(scan: ScanConfig) -> TestServer {
-    let server = Builder {
-        scan,
-        ..Builder::default()
-    }
-    .start()
-    .await;
+    let server = TestServer::with_scan(scan).await;
     for (key, bytes) in objects() {
         server.store.put(BUCKET, &key, bytes);
     }
@@ -234,22 +229,6 @@ fn reconcile(store: &MemS3, receipt: &QueryReceipt, case: &Case) -> Counts {
     theirs
 }
 
-/// All queries' accounts add up to the store's: no request belongs to nobody.
-fn adds_up(store: &MemS3, counts: &[Counts]) {
-    let all = store.counts();
-    let sum = |field: fn(&Counts) -> u64| counts.iter().map(field).sum::<u64>();
-    assert_eq!(sum(|c| c.get_requests), all.get_requests);
-    assert_eq!(sum(|c| c.list_requests), all.list_requests);
-    assert_eq!(sum(Counts::requests), all.requests());
-    assert_eq!(sum(|c| c.unanswered_requests), all.unanswered_requests);
-    assert_eq!(sum(|c| c.error_responses), all.error_responses);
-    assert_eq!(sum(|c| c.object_body_bytes_sent), all.object_body_bytes_sent);
-    assert!(
-        all.error_responses > 20 && all.unanswered_requests > 20,
-        "the faults strike: {all:?}"
-    );
-}
-
 /// The cases from number `first` on, on a lake with these settings.
 async fn hundred(first_case: u64, scan: ScanConfig) {
     let reference = lake(ScanConfig::default()).await;
@@ -271,7 +250,11 @@ async fn hundred(first_case: u64, scan: ScanConfig) {
         .iter()
         .map(|(case, receipt, _)| reconcile(&server.store, receipt, case))
         .collect();
-    adds_up(&server.store, &counts);
+    let all = adds_up(&server.store, &counts);
+    assert!(
+        all.error_responses > 20 && all.unanswered_requests > 20,
+        "the faults strike: {all:?}"
+    );
     let whole = |c: &Counters| c.retried_requests > 0 && c.aborted_requests > 0;
     let stopped = ended.iter().filter(|(_, r, _)| !r.error_code.is_empty()).count();
     assert!(stopped > 5, "caps stop queries: {stopped}");

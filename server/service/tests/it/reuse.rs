@@ -17,14 +17,8 @@ use crate::harness::{Answer, BUCKET, Builder, TestServer, connect, integers, num
 async fn lake(builder: Builder) -> TestServer {
     let server = builder.start().await;
     server.put("t/a.parquet", &numbers(0..1000));
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     server
-}
-
-async fn table(server: &TestServer, name: &str) {
-    let ddl =
-        format!("CREATE EXTERNAL TABLE {name} (n bigint) STORED AS PARQUET LOCATION 's3://{BUCKET}/{name}/'");
-    server.query(&ddl).await;
 }
 
 /// A client whose queries take results of the last hour.
@@ -120,7 +114,7 @@ async fn a_query_that_did_not_ask_leaves_no_result_behind() {
 async fn a_file_overwritten_by_one_of_the_same_size_is_read() {
     let (old, new) = versions();
     let server = TestServer::start().await;
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     let client = reuser(&server).await;
     for (sql, before, after) in [
         ("SELECT sum(n) FROM t", "499500", "2469555"),
@@ -192,7 +186,7 @@ async fn a_changed_definition_is_another_table() {
     ask(&client, "DROP TABLE t").await;
     let error = run(&client, sql).await.unwrap_err();
     assert_eq!(error.code(), Some("TABLE_NOT_FOUND"), "{error}");
-    table(&server, "t").await;
+    server.table_of_numbers("t").await;
     let second = ask(&client, sql).await;
     assert_runs(&second, "dropped and created again");
     assert_eq!(second.rows, first.rows);
@@ -304,7 +298,7 @@ async fn results_that_were_not_sent_whole_are_not_kept() {
     let many = Int64Array::from_iter_values(0..100_000);
     let batch = RecordBatch::try_from_iter([("n", Arc::new(many) as Arc<dyn Array>)]).unwrap();
     server.put("many/a.parquet", &batch);
-    table(&server, "many").await;
+    server.table_of_numbers("many").await;
     let sql = "SELECT n FROM many";
     let mut stream = client.query(sql).await.unwrap();
     let seen = integers(&stream.try_next().await.unwrap().expect("some rows"));

@@ -48,12 +48,7 @@ async fn ranges_of_any_size_give_the_same_rows_and_count_each_byte_once() {
             row_chunk_bytes: chunk,
             ..ScanConfig::default()
         };
-        let server = Builder {
-            scan,
-            ..Builder::default()
-        }
-        .start()
-        .await;
+        let server = TestServer::with_scan(scan).await;
         server.store.put(BUCKET, "t/part-0.csv", text.clone());
         table(&server, "t", "(i bigint, s string)", LAZY).await;
         let answer = server
@@ -134,12 +129,7 @@ async fn a_limit_stops_early_and_says_so() {
         row_chunk_bytes: 1_000,
         ..ScanConfig::default()
     };
-    let server = Builder {
-        scan,
-        ..Builder::default()
-    }
-    .start()
-    .await;
+    let server = TestServer::with_scan(scan).await;
     let text = lines(20_000);
     let size = text.len() as u64;
     server.store.put(BUCKET, "t/part-0.csv", text);
@@ -173,12 +163,7 @@ async fn compressed_files_count_as_they_are_stored() {
         row_chunk_bytes: 500,
         ..ScanConfig::default()
     };
-    let server = Builder {
-        scan,
-        ..Builder::default()
-    }
-    .start()
-    .await;
+    let server = TestServer::with_scan(scan).await;
     for (end, stored) in files {
         let size = stored.len() as u64;
         server
@@ -212,12 +197,7 @@ async fn a_small_file_that_unpacks_to_one_huge_line_is_refused() {
         max_line_bytes: 1 << 20,
         ..ScanConfig::default()
     };
-    let server = Builder {
-        scan,
-        ..Builder::default()
-    }
-    .start()
-    .await;
+    let server = TestServer::with_scan(scan).await;
     let mut bomb = b"1\n".to_vec();
     bomb.resize(64 << 20, b'0');
     server.store.put(BUCKET, "bomb/part-0.csv.gz", gzip(&bomb));

@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::harness::{BUCKET, Builder, connect, parquet_with, text_rows};
+use crate::harness::{BUCKET, TestServer, connect, parquet_with, text_rows};
 
 /// Every schedule has the seed `SEED + its number`; a failure prints it.
 const SEED: u64 = 19_770_701;
@@ -399,12 +399,7 @@ async fn changed_meanwhile(run: &mut Schedule, client: &Client, question: Ask) -
 
 async fn hundred(first: u64, scan: ScanConfig) {
     let listings_cached = !scan.listing_ttl.is_zero();
-    let server = Builder {
-        scan,
-        ..Builder::default()
-    }
-    .start()
-    .await;
+    let server = TestServer::with_scan(scan).await;
     let outcomes: Vec<Outcome> = futures::stream::iter(first..first + SCHEDULES)
         .map(|number| schedule(&server.url, &server.store, number, listings_cached))
         .buffer_unordered(AT_ONCE)

@@ -15,9 +15,7 @@ async fn select_one_answers_with_a_receipt() {
 async fn a_table_is_created_queried_and_dropped() {
     let server = TestServer::start().await;
     server.put("t/part-0.parquet", &numbers(0..1000));
-    server
-        .query("CREATE EXTERNAL TABLE t (n bigint) STORED AS PARQUET LOCATION 's3://test-lake/t/'")
-        .await;
+    server.table_of_numbers("t").await;
     assert_eq!(one(&server.query("SELECT sum(n) FROM t").await), 499_500);
     assert_eq!(
         one(&server.query("SELECT count(*) FROM t WHERE n < 10").await),

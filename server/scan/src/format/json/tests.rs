@@ -1,30 +1,17 @@
 //! Both JSON SerDes on lines that are easy to get wrong, and rows written and read again.
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use owlake_catalog::model::Parameters;
 use proptest::prelude::*;
 
 use super::*;
+use crate::format::properties::with_serde;
 
 const HIVE: bool = true;
 const OPENX: bool = false;
 
 fn serde(hive: bool, properties: &[(&str, &str)]) -> Result<Json, ScanError> {
-    let serde_parameters: Parameters = properties
-        .iter()
-        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-        .collect();
-    let properties = Properties {
-        table: "db.t",
-        serde: "JsonSerDe",
-        serde_parameters: &serde_parameters,
-        table_parameters: &Parameters::default(),
-    };
-    if hive {
-        Json::hive(&properties)
-    } else {
-        Json::openx(&properties)
-    }
+    let read = if hive { Json::hive } else { Json::openx };
+    with_serde("JsonSerDe", properties, read)
 }
 
 /// One line as texts. Columns are `name type` with bars between.

@@ -2,23 +2,13 @@
 
 use arrow::array::{Array, ArrayRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use owlake_catalog::model::Parameters;
 use proptest::prelude::*;
 
 use super::*;
+use crate::format::properties::with_serde;
 
 fn serde(properties: &[(&str, &str)], columns: &[HiveType]) -> Result<LazySimple, ScanError> {
-    let serde_parameters: Parameters = properties
-        .iter()
-        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-        .collect();
-    let properties = Properties {
-        table: "db.t",
-        serde: "LazySimpleSerDe",
-        serde_parameters: &serde_parameters,
-        table_parameters: &Parameters::default(),
-    };
-    LazySimple::parse(&properties, columns)
+    with_serde("LazySimpleSerDe", properties, |p| LazySimple::parse(p, columns))
 }
 
 fn columns(types: &str) -> Vec<HiveType> {

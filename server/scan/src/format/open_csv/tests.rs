@@ -1,22 +1,12 @@
 //! Quoted CSV on lines that are easy to get wrong, and rows written and read again.
 
-use owlake_catalog::model::Parameters;
 use proptest::prelude::*;
 
 use super::*;
+use crate::format::properties::with_serde;
 
 fn serde(properties: &[(&str, &str)], columns: &[HiveType]) -> Result<OpenCsv, ScanError> {
-    let serde_parameters: Parameters = properties
-        .iter()
-        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-        .collect();
-    let properties = Properties {
-        table: "db.t",
-        serde: "OpenCSVSerde",
-        serde_parameters: &serde_parameters,
-        table_parameters: &Parameters::default(),
-    };
-    OpenCsv::parse(&properties, columns)
+    with_serde("OpenCSVSerde", properties, |p| OpenCsv::parse(p, columns))
 }
 
 fn fields(line: &str) -> Vec<String> {
