@@ -45,6 +45,9 @@ pub struct EngineConfig {
     pub max_logged_requests: u64,
     /// Workgroups that SQL cannot change; `primary` may be among them.
     pub workgroups: Vec<WorkgroupConfig>,
+    /// What the server was configured with, for `system.settings`.
+    #[serde(skip)]
+    pub server_settings: Vec<ServerSetting>,
     /// Limits on statement text.
     #[serde(skip)]
     pub guard: GuardLimits,
@@ -70,9 +73,25 @@ impl Default for EngineConfig {
             max_kept_result_bytes: 8 << 20,
             max_logged_requests: 10_000,
             workgroups: Vec::new(),
+            server_settings: Vec::new(),
             guard: GuardLimits::default(),
         }
     }
+}
+
+/// A configured value as `system.settings` shows it: names and texts are those that an operator writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSetting {
+    /// Section and key, `cache.result_memory`.
+    pub name: String,
+    /// Its value; empty where unset.
+    pub value: String,
+    /// Its value unless configured.
+    pub default: String,
+    /// The environment variable that sets it.
+    pub env: String,
+    /// What it does.
+    pub description: String,
 }
 
 /// A workgroup: of the configuration, or as the ledger keeps it. Names are lower case.

@@ -14,8 +14,8 @@ use datafusion::prelude::SessionConfig;
 use owlake_catalog::CatalogStore;
 use owlake_fault::Fault;
 use owlake_metering::{AthenaBilling, Ledger, PricePlan, QuotaObserver, Quotas};
-use owlake_scan::cache::ScanCaches;
-use owlake_scan::{InFlight, ScanConfig, Stores};
+use owlake_scan::cache::{CacheStatus, ScanCaches};
+use owlake_scan::{AheadStatus, InFlight, ScanConfig, Stores};
 
 use crate::admission::Admission;
 use crate::authorizer::{AllowAll, Authorizer};
@@ -172,6 +172,7 @@ impl EngineBuilder {
         let caches = self
             .caches
             .unwrap_or_else(|| Arc::new(ScanCaches::new(&self.scan_config, None)));
+        let results = Arc::new(ResultStore::new(&config, caches.tally("result")));
         let workgroups = Arc::new(Workgroups::open(&config.workgroups, Arc::clone(&self.ledger))?);
         let quotas = Quotas::open(Arc::clone(&self.ledger), self.clock, self.quota_observer);
         Ok(Engine {
@@ -185,10 +186,11 @@ impl EngineBuilder {
                         Arc::clone(&self.ledger),
                         Arc::clone(&caches),
                     )
+                    .with_server(Arc::clone(&results), config.server_settings.clone())
                     .with_quotas(quotas),
                 ),
                 admission: Admission::new(config.max_running, config.max_queued),
-                results: Arc::new(ResultStore::new(&config)),
+                results,
                 accounting: Arc::new(Accounting {
                     ledger: self.ledger,
                     price: self.price,
@@ -344,9 +346,14 @@ impl Engine {
         &self.shared.accounting.ledger
     }
 
-    /// Caches of scans, for their sizes.
-    pub fn caches(&self) -> &Arc<ScanCaches> {
-        &self.shared.caches
+    /// Every cache of the process as it is now.
+    pub async fn cache_status(&self) -> Vec<CacheStatus> {
+        self.shared.resolver.cache_status().await
+    }
+
+    /// What scans fetched before they asked for it.
+    pub fn ahead_status(&self) -> AheadStatus {
+        self.shared.in_flight.ahead_status()
     }
 
     /// Threads, for whoever has to spawn.

@@ -24,7 +24,7 @@ pub mod wire;
 mod workgroups;
 
 pub use authorizer::{Action, AllowAll, Authorizer, Resource};
-pub use config::{EngineConfig, WorkgroupConfig, WorkgroupState};
+pub use config::{EngineConfig, ServerSetting, WorkgroupConfig, WorkgroupState};
 pub use context::{
     DEFAULT_CATALOG, DEFAULT_DATABASE, DEFAULT_WORKGROUP, Principal, QueryContext, SessionSettings,
 };

@@ -10,10 +10,12 @@ use owlake_catalog::{CatalogStore, Table};
 use owlake_fault::{Code, Fault};
 use owlake_metering::{Ledger, Quotas};
 use owlake_scan::GlueTable;
-use owlake_scan::cache::ScanCaches;
+use owlake_scan::cache::{CacheStatus, ScanCaches};
 
 use crate::authorizer::{Action, Authorizer, Resource};
+use crate::config::ServerSetting;
 use crate::context::QueryContext;
+use crate::reuse::ResultStore;
 use crate::system_tables;
 
 /// Schema that every catalog has.
@@ -28,7 +30,9 @@ pub struct Resolver {
     authorizer: Arc<dyn Authorizer>,
     ledger: Arc<Ledger>,
     caches: Arc<ScanCaches>,
+    results: Option<Arc<ResultStore>>,
     quotas: Option<Arc<Quotas>>,
+    server_settings: Vec<ServerSetting>,
 }
 
 impl Resolver {
@@ -44,8 +48,32 @@ impl Resolver {
             authorizer,
             ledger,
             caches,
+            results: None,
             quotas: None,
+            server_settings: Vec::new(),
         }
+    }
+
+    /// With the kept results that `system.caches` shows, and what `system.settings` shows of the server.
+    #[must_use]
+    pub(crate) fn with_server(mut self, results: Arc<ResultStore>, settings: Vec<ServerSetting>) -> Self {
+        self.results = Some(results);
+        self.server_settings = settings;
+        self
+    }
+
+    /// What the server was configured with.
+    pub(crate) fn server_settings(&self) -> &[ServerSetting] {
+        &self.server_settings
+    }
+
+    /// Every cache of the process as it is now.
+    pub(crate) async fn cache_status(&self) -> Vec<CacheStatus> {
+        let mut all = self.caches.status().await;
+        if let Some(results) = &self.results {
+            all.push(results.status().await);
+        }
+        all
     }
 
     /// With the quotas that `system.quota_usage` shows.
@@ -133,15 +161,7 @@ impl Resolver {
         let store = self.catalog(catalog)?;
         match database {
             SYSTEM_SCHEMA => {
-                return system_tables::system_table(
-                    self,
-                    &self.ledger,
-                    &self.caches,
-                    context,
-                    catalog,
-                    table,
-                )
-                .await;
+                return system_tables::system_table(self, &self.ledger, context, catalog, table).await;
             }
             INFORMATION_SCHEMA => {
                 return system_tables::information_schema(self, context, catalog, table).await;

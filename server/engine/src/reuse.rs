@@ -12,11 +12,12 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use moka::future::Cache;
+use owlake_scan::cache::{CacheStatus, Tally};
 use owlake_scan::{ScanContext, ScanIdentity};
 
 use crate::config::{EngineConfig, WorkgroupConfig};
 use crate::context::{QueryContext, SessionSettings};
-use crate::engine::{Engine, Shared};
+use crate::engine::Shared;
 
 mod eligible;
 
@@ -119,27 +120,30 @@ pub(crate) struct KeptResult {
 pub(crate) struct ResultStore {
     kept: Cache<Arc<ResultKey>, Arc<KeptResult>>,
     max_result_bytes: usize,
+    tally: Arc<Tally>,
 }
 
 impl ResultStore {
-    /// An empty store of the configured size.
-    pub(crate) fn new(config: &EngineConfig) -> Self {
+    /// An empty store of the configured size; `tally` counts what it does.
+    pub(crate) fn new(config: &EngineConfig, tally: Arc<Tally>) -> Self {
         let weight =
             |_: &Arc<ResultKey>, result: &Arc<KeptResult>| u32::try_from(result.bytes).unwrap_or(u32::MAX);
+        let dropped = Arc::clone(&tally);
         Self {
             kept: Cache::builder()
                 .max_capacity(config.result_memory_bytes)
                 .weigher(weight)
                 .time_to_live(MAX_AGE)
+                .eviction_listener(move |_key, _result, cause| dropped.removed(cause))
                 .build(),
+            tally,
             max_result_bytes: usize::try_from(config.max_kept_result_bytes).unwrap_or(usize::MAX),
         }
     }
 
-    /// Bytes held now.
-    pub(crate) async fn bytes(&self) -> u64 {
-        self.kept.run_pending_tasks().await;
-        self.kept.weighted_size()
+    /// Sizes and counts.
+    pub(crate) async fn status(&self) -> CacheStatus {
+        self.tally.status_of(&self.kept).await
     }
 }
 
@@ -277,7 +281,7 @@ impl LookUp {
             let age = self.now.signed_duration_since(kept.made_at);
             age.to_std().is_ok_and(|age| age <= self.max_age)
         });
-        scan.caches.looked_up("result", young.is_some());
+        self.store.tally.looked_up(young.is_some());
         match young {
             Some(kept) => Found::Kept(kept),
             None => Found::Nothing(Some(key)),
@@ -301,13 +305,6 @@ impl Shared {
             .or(workgroup.result_reuse_max_age)
             .filter(|age| !age.is_zero())?;
         is_reusable(plan).then(|| Reuse::new(&self.results, settings, schema, max_age, context.now, scan))
-    }
-}
-
-impl Engine {
-    /// Bytes of kept results.
-    pub async fn kept_result_bytes(&self) -> u64 {
-        self.shared.results.bytes().await
     }
 }
 

@@ -2,6 +2,7 @@
 //! fetched while earlier ones are decoded. Bounded per query and per process; what decides to fetch is elsewhere.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -17,11 +18,31 @@ fn permits(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX)
 }
 
+/// What a process fetched before its scans asked for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AheadStatus {
+    /// Bytes held or under way now.
+    pub held_bytes: u64,
+    /// Bytes asked of stores so far.
+    pub fetched_bytes: u64,
+    /// Bytes of those that scans took so far.
+    pub used_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    fetched: AtomicU64,
+    used: AtomicU64,
+}
+
 /// A bound on bytes held ahead. Taken without waiting: who finds no room reads when it needs the bytes.
 #[derive(Debug)]
 pub(crate) struct Room {
     semaphore: Arc<Semaphore>,
+    permits: usize,
     above: Option<Arc<Room>>,
+    /// Of the whole process: one for all rooms of it.
+    totals: Arc<Totals>,
 }
 
 /// Room taken by bytes that are held or under way; returned on drop.
@@ -29,15 +50,32 @@ pub(crate) struct Room {
 pub(crate) struct Taken {
     _permits: OwnedSemaphorePermit,
     _above: Option<Box<Taken>>,
+    totals: Arc<Totals>,
 }
 
 impl Room {
     /// Room for `bytes`, within `above`.
     pub(crate) fn new(bytes: u64, above: Option<Arc<Room>>) -> Self {
         let count = usize::try_from(bytes / PERMIT_BYTES).unwrap_or(usize::MAX);
+        let permits = count.min(Semaphore::MAX_PERMITS);
+        let totals = above
+            .as_ref()
+            .map_or_else(Arc::default, |above| Arc::clone(&above.totals));
         Self {
-            semaphore: Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))),
+            semaphore: Arc::new(Semaphore::new(permits)),
+            permits,
             above,
+            totals,
+        }
+    }
+
+    /// What was fetched ahead; held bytes are those of this room, in steps of 64 KiB.
+    pub(crate) fn status(&self) -> AheadStatus {
+        let taken = self.permits.saturating_sub(self.semaphore.available_permits());
+        AheadStatus {
+            held_bytes: taken as u64 * PERMIT_BYTES,
+            fetched_bytes: self.totals.fetched.load(Ordering::Relaxed),
+            used_bytes: self.totals.used.load(Ordering::Relaxed),
         }
     }
 
@@ -53,6 +91,7 @@ impl Room {
         Some(Taken {
             _permits: held,
             _above: above,
+            totals: Arc::clone(&self.totals),
         })
     }
 }
@@ -72,7 +111,7 @@ struct Block {
     /// Bytes of it that are still to be asked for; at 0 the block goes.
     unserved: u64,
     body: Body,
-    _room: Taken,
+    room: Taken,
 }
 
 /// What one file of one scan holds ahead.
@@ -98,19 +137,23 @@ impl Ahead {
                 range,
                 unserved: u64::MAX,
                 body: Body::Here(bytes),
-                _room: room,
+                room,
             });
         });
     }
 
     /// Adds a read under way, of which `needed` bytes will be asked for.
     pub(crate) fn add(&self, range: Range<u64>, needed: u64, read: Coming, room: Taken) {
+        let totals = &room.totals;
+        totals
+            .fetched
+            .fetch_add(range.end - range.start, Ordering::Relaxed);
         self.with(|blocks| {
             blocks.push(Block {
                 range,
                 unserved: needed,
                 body: Body::Coming(read),
-                _room: room,
+                room,
             });
         });
     }
@@ -140,7 +183,11 @@ impl Ahead {
                 .collect();
             if last {
                 for (i, piece) in found {
-                    blocks[i].unserved = blocks[i].unserved.saturating_sub(piece.end - piece.start);
+                    let (block, served) = (&mut blocks[i], piece.end - piece.start);
+                    if matches!(block.body, Body::Coming(_)) {
+                        block.room.totals.used.fetch_add(served, Ordering::Relaxed);
+                    }
+                    block.unserved = block.unserved.saturating_sub(served);
                 }
                 blocks.retain(|b| b.unserved > 0);
             }
@@ -241,6 +288,12 @@ mod tests {
         let found = ahead.take(&(50..120), true).unwrap();
         let got = futures::executor::block_on(found.bytes()).unwrap();
         assert_eq!(got, slice(&file(), &(50..120)));
+        let status = room.status();
+        assert_eq!(
+            (status.fetched_bytes, status.used_bytes),
+            (60, 50),
+            "what came with a footer is not of it"
+        );
         assert!(!ahead.covers(&(50..51)), "served bytes are let go");
     }
 

@@ -182,8 +182,9 @@ impl From<ScanError> for Fault {
             }
             E::UnsupportedProperty { .. } => Self::new(Code::NotSupported, text),
             E::BadProperty { .. } => Self::new(Code::InvalidTableProperty, text),
-            E::LineTooLong { .. } => Self::new(Code::HiveBadData, text)
-                .with_hint("Check the line ends of the file, or raise max_line_bytes."),
+            E::LineTooLong { .. } => Self::new(Code::HiveBadData, text).with_hint(
+                "Check the line ends of the file, or raise max_line in [scan] of the configuration.",
+            ),
             E::FileChanged { .. } => Self::new(Code::HiveFileChanged, text)
                 .with_hint("Send the query again.")
                 .with_retry(Retry::Later(None)),

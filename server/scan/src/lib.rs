@@ -25,6 +25,7 @@ mod stores;
 mod table;
 
 pub use advice::{ScanAdvice, advise};
+pub use ahead::AheadStatus;
 pub use config::{ScanConfig, StoreModel};
 pub use context::{ScanContext, ScanNode};
 pub use error::ScanError;

@@ -10,7 +10,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{GetOptions, ObjectStore};
 use tokio::sync::Semaphore;
 
-use crate::ahead::{Ahead, Coming, Room, Taken, joined, relative, slice};
+use crate::ahead::{Ahead, AheadStatus, Coming, Room, Taken, joined, relative, slice};
 use crate::config::ReadShape;
 use crate::context::ScanContext;
 use crate::error::ScanError;
@@ -44,6 +44,11 @@ impl InFlight {
     /// Room for `bytes` that one query holds ahead, within the process's.
     pub(crate) fn room_for_query(&self, bytes: u64) -> Room {
         Room::new(bytes, Some(Arc::clone(&self.ahead)))
+    }
+
+    /// What was fetched ahead.
+    pub fn ahead_status(&self) -> AheadStatus {
+        self.ahead.status()
     }
 
     async fn enter(&self, bytes: u64) -> Option<tokio::sync::SemaphorePermit<'_>> {

@@ -6,6 +6,8 @@
 mod environment;
 mod file;
 mod ledger;
+mod scan;
+mod shown;
 mod units;
 
 use std::fmt;
@@ -13,10 +15,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use owlake_metering::Usd;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use environment::{AwsEnvironment, Environment};
 pub use ledger::{LedgerSection, QuotaSection, WorkgroupConfig};
+pub use scan::ScanSection;
 pub use units::{ByteSize, HumanDuration, UnitError};
 
 /// The default configuration as a commented file: what `owlake config default` prints.
@@ -44,6 +47,8 @@ pub struct Config {
     pub limits: LimitsSection,
     /// Caches.
     pub cache: CacheSection,
+    /// Scans.
+    pub scan: ScanSection,
     /// The history of queries.
     pub ledger: LedgerSection,
     /// What a query costs here.
@@ -129,7 +134,7 @@ pub struct LocationConfig {
 }
 
 /// `[limits]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsSection {
     /// Most bytes one query may scan.
@@ -172,7 +177,7 @@ impl Default for LimitsSection {
 }
 
 /// `[cache]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSection {
     /// Memory for Parquet footers and page indexes.
@@ -212,7 +217,7 @@ impl Default for CacheSection {
 }
 
 /// `[price]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PriceSection {
     /// Name of a built-in price plan.
@@ -228,7 +233,7 @@ impl Default for PriceSection {
 }
 
 /// The built-in price plans.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlanName {
     /// Requests and transfer of S3.
@@ -427,6 +432,7 @@ impl Config {
         if let Some(twice) = first_twice(self.workgroup.iter().map(|group| group.name.as_str())) {
             return invalid("workgroup", format!("name `{twice}` is there twice"));
         }
+        self.scan.check()?;
         if self.limits.max_running == 0 || self.workgroup.iter().any(|group| group.max_running == Some(0)) {
             return invalid("limits", "max_running has to be at least 1".to_owned());
         }

@@ -215,10 +215,10 @@ async fn renew_on_hangup(tls: Option<Arc<ServerTls>>) {
 
 async fn keep_gauges(lake: Lake, metrics: Arc<Metrics>) {
     loop {
-        for cache in lake.engine().caches().status().await {
-            metrics.cache_bytes(cache.name, cache.bytes);
+        for cache in lake.engine().cache_status().await {
+            metrics.cache(&cache);
         }
-        metrics.cache_bytes("result", lake.engine().kept_result_bytes().await);
+        metrics.ahead(&lake.engine().ahead_status());
         metrics.memory_reserved(lake.engine().memory_reserved_bytes());
         tokio::time::sleep(GAUGES_EVERY).await;
     }

@@ -93,6 +93,7 @@ pub(crate) fn configs(config: &crate::config::Config) -> (EngineConfig, ScanConf
         spill_bytes: limits.spill.bytes(),
         max_running: limits.max_running as usize,
         max_queued: limits.max_queued as usize,
+        server_settings: config.shown(),
         result_memory_bytes: config.cache.result_memory.bytes(),
         max_kept_result_bytes: config.cache.max_kept_result.bytes(),
         workgroups: config
@@ -121,7 +122,7 @@ pub(crate) fn configs(config: &crate::config::Config) -> (EngineConfig, ScanConf
         block_disk_bytes: config.cache.block_disk.bytes(),
         footer_disk_dir: config.cache.footer_disk_dir.clone(),
         footer_disk_bytes: config.cache.footer_disk.bytes(),
-        ..ScanConfig::default()
+        ..config.scan.limits()
     };
     (engine, scan)
 }

@@ -2,6 +2,7 @@
 //!
 //! Log lines go to standard error; metrics are held here and rendered for `/metrics`.
 
+mod cache_metrics;
 mod metrics;
 mod registry;
 

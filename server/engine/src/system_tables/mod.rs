@@ -19,7 +19,6 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};
 use owlake_fault::{Code, Fault};
 use owlake_metering::Ledger;
-use owlake_scan::cache::ScanCaches;
 
 use crate::authorizer::{Action, Resource};
 use crate::context::QueryContext;
@@ -63,7 +62,6 @@ fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
 pub(crate) async fn system_table(
     resolver: &Resolver,
     ledger: &Arc<Ledger>,
-    caches: &ScanCaches,
     context: &QueryContext,
     catalog: &str,
     table: &str,
@@ -74,7 +72,7 @@ pub(crate) async fn system_table(
         Arc::new(LedgerTable::new(batch.schema(), family, ledger, owner.clone()))
     };
     match table {
-        "caches" => mem_table(caches::batch(&caches.status().await).map_err(internal)?),
+        "caches" => mem_table(caches::batch(&resolver.cache_status().await).map_err(internal)?),
         "object_requests" => Ok(of_ledger(
             object_requests::batch(&[])?,
             Arc::new(object_requests::ObjectRequests),
@@ -90,7 +88,7 @@ pub(crate) async fn system_table(
             mem_table(quota_usage::batch(&uses).map_err(internal)?)
         }
         "scans" => Ok(of_ledger(scans::batch(&[])?, Arc::new(scans::Scans))),
-        "settings" => mem_table(settings::batch(context).map_err(internal)?),
+        "settings" => mem_table(settings::batch(context, resolver.server_settings()).map_err(internal)?),
         "usage" => {
             let sums = ledger.usage(owner).await.map_err(internal)?;
             mem_table(usage::batch(&sums).map_err(internal)?)

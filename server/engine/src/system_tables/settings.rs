@@ -1,25 +1,39 @@
-//! `system.settings`: the session properties with their value in this session.
+//! `system.settings`: the session properties with their value in this session, and what the server was configured with.
 
-use std::sync::Arc;
-
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::error::ArrowError;
 
+use super::columns::Columns;
+use crate::config::ServerSetting;
 use crate::context::{QueryContext, SessionSettings};
 use crate::settings::{SETTINGS, SettingInfo};
 
-pub(super) fn batch(context: &QueryContext) -> Result<RecordBatch, ArrowError> {
+/// Where a value was set.
+fn source(row: &ServerSetting) -> &'static str {
+    match (row.value == row.default, row.env.is_empty()) {
+        (true, _) => "default",
+        (false, true) => "session",
+        (false, false) => "server",
+    }
+}
+
+pub(super) fn batch(context: &QueryContext, server: &[ServerSetting]) -> Result<RecordBatch, ArrowError> {
     let fresh = SessionSettings::default();
-    let column = |f: &dyn Fn(&SettingInfo) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(SETTINGS.iter().map(f)))
+    let of_session = |s: &SettingInfo| ServerSetting {
+        name: s.name.to_owned(),
+        value: context.settings.get(s.name).unwrap_or_default(),
+        default: fresh.get(s.name).unwrap_or_default(),
+        env: String::new(),
+        description: s.description.to_owned(),
     };
-    RecordBatch::try_from_iter([
-        ("name", column(&|s| s.name.to_owned())),
-        (
-            "value",
-            column(&|s| context.settings.get(s.name).unwrap_or_default()),
-        ),
-        ("default", column(&|s| fresh.get(s.name).unwrap_or_default())),
-        ("description", column(&|s| s.description.to_owned())),
-    ])
+    let session = SETTINGS.iter().map(of_session);
+    let rows: Vec<ServerSetting> = session.chain(server.iter().cloned()).collect();
+    Columns::of(&rows)
+        .text("name", |s| Some(&s.name))
+        .text("value", |s| Some(&s.value))
+        .text("default", |s| Some(&s.default))
+        .text("source", |s| Some(source(s)))
+        .text("env", |s| Some(s.env.as_str()).filter(|env| !env.is_empty()))
+        .text("description", |s| Some(&s.description))
+        .finish()
 }

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use moka::future::Cache;
-use moka::notification::RemovalCause;
 use parquet::file::metadata::ParquetMetaData;
 
 use block::BlockCache;
@@ -23,8 +22,7 @@ pub(crate) use block::QueryBlocks;
 use disk::DiskFolder;
 pub(crate) use invalidation::{Epoch, Invalidations};
 pub(crate) use read::read_data;
-pub(crate) use tally::Tally;
-pub use tally::{CacheObserver, CacheStatus};
+pub use tally::{CacheObserver, CacheStatus, Tally};
 
 use crate::config::ScanConfig;
 use crate::error::ScanError;
@@ -85,11 +83,7 @@ where
         let mut builder = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(weigher)
-            .eviction_listener(move |_key, _value, cause| {
-                if matches!(cause, RemovalCause::Size | RemovalCause::Expired) {
-                    dropped.evicted();
-                }
-            });
+            .eviction_listener(move |_key, _value, cause| dropped.removed(cause));
         if let Some(ttl) = ttl {
             builder = builder.time_to_live(ttl);
         }
@@ -98,16 +92,7 @@ where
     }
 
     async fn status(&self) -> CacheStatus {
-        self.cache.run_pending_tasks().await;
-        let policy = self.cache.policy();
-        CacheStatus {
-            ttl: policy.time_to_live(),
-            ..self.tally.status(
-                self.cache.entry_count(),
-                self.cache.weighted_size(),
-                policy.max_capacity().unwrap_or(u64::MAX),
-            )
-        }
+        self.tally.status_of(&self.cache).await
     }
 }
 
@@ -172,11 +157,9 @@ impl ScanCaches {
         }
     }
 
-    /// Tells the observer of a look-up in a cache that lives elsewhere.
-    pub fn looked_up(&self, cache: &'static str, hit: bool) {
-        if let Some(observer) = &self.observer {
-            observer.on_lookup(cache, hit);
-        }
+    /// Counts for a cache that lives elsewhere, told to the same observer.
+    pub fn tally(&self, cache: &'static str) -> Arc<Tally> {
+        Tally::new(cache, self.observer.clone())
     }
 
     /// The footer of `file`, loaded by `load` unless cached. True when a cache (or another query's load) answered;

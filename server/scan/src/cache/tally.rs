@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use moka::future::Cache;
+use moka::notification::RemovalCause;
+
 /// Told about each look-up: cache name, and whether it was answered.
 pub trait CacheObserver: Send + Sync + fmt::Debug {
     /// `cache` is a name of [`ScanCaches::status`](super::ScanCaches::status), or `result` for the engine's kept results.
@@ -36,7 +39,7 @@ pub struct CacheStatus {
 
 /// Counts of one cache; shared with whatever drops its entries.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub struct Tally {
     name: &'static str,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -55,7 +58,8 @@ impl Tally {
         })
     }
 
-    pub(crate) fn looked_up(&self, hit: bool) {
+    /// Counts a look-up.
+    pub fn looked_up(&self, hit: bool) {
         let count = if hit { &self.hits } else { &self.misses };
         count.fetch_add(1, Ordering::Relaxed);
         if let Some(observer) = &self.observer {
@@ -65,6 +69,31 @@ impl Tally {
 
     pub(crate) fn evicted(&self) {
         self.evictions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an entry that left a cache of moka, unless somebody asked for that.
+    pub fn removed(&self, cause: RemovalCause) {
+        if matches!(cause, RemovalCause::Size | RemovalCause::Expired) {
+            self.evicted();
+        }
+    }
+
+    /// The status of a cache of moka.
+    pub async fn status_of<K, V>(&self, cache: &Cache<K, V>) -> CacheStatus
+    where
+        K: std::hash::Hash + Eq + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        cache.run_pending_tasks().await;
+        let policy = cache.policy();
+        CacheStatus {
+            ttl: policy.time_to_live(),
+            ..self.status(
+                cache.entry_count(),
+                cache.weighted_size(),
+                policy.max_capacity().unwrap_or(u64::MAX),
+            )
+        }
     }
 
     /// A status with these counts and sizes; no lifetime, nothing on disk.

@@ -2,6 +2,7 @@
 //! `OWLAKE_<SECTION>__<KEY>`, and errors with their place.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -171,4 +172,8 @@ pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D
 
 pub(super) fn optional_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     count(deserializer).map(Some)
+}
+
+pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
+    NonZeroU32::new(count(deserializer)?).ok_or_else(|| D::Error::custom("it has to be at least 1"))
 }

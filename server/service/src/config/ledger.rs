@@ -1,11 +1,11 @@
 //! What is configured of the ledger, of quotas and of workgroups.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, HumanDuration, Secret, file};
 
 /// `[ledger]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LedgerSection {
     /// How long ended queries stay in `system.queries` and `system.scans`.

@@ -118,6 +118,11 @@ impl HumanDuration {
         Self(Duration::from_secs(seconds))
     }
 
+    /// The span of `millis` milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
     /// As the standard library's type.
     pub const fn duration(self) -> Duration {
         self.0

@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use owlake_metering::{Counters, QueryState, RequestObserver, StatementType, StoreOp, Usd};
 
+use owlake_scan::AheadStatus;
+use owlake_scan::cache::CacheStatus;
+
+use super::cache_metrics::CacheMetrics;
 use super::registry::{CostCounter, Counter, Family, Gauge, Histogram};
 
 /// What is known of a query at its end.
@@ -42,8 +46,7 @@ pub(crate) struct Metrics {
     transferred_bytes: Family<Counter>,
     store_requests: Family<Counter>,
     store_request_duration: Family<Histogram>,
-    cache_requests: Family<Counter>,
-    cache_bytes: Family<Gauge>,
+    caches: CacheMetrics,
     cost_usd: Family<CostCounter>,
     memory_reserved_bytes: Family<Gauge>,
     refused: Family<Counter>,
@@ -87,12 +90,7 @@ impl Metrics {
                 "Time from a request to an object store until its response begins.",
                 &["store", "op"],
             ),
-            cache_requests: Family::new(
-                "owlake_cache_requests_total",
-                "Look-ups in caches by result: hit, miss.",
-                &["cache", "result"],
-            ),
-            cache_bytes: Family::new("owlake_cache_bytes", "Memory that caches hold.", &["cache"]),
+            caches: CacheMetrics::new(),
             cost_usd: Family::new(
                 "owlake_cost_usd_total",
                 "Cost of ended queries in US dollars by the price plan.",
@@ -167,14 +165,17 @@ impl Metrics {
 
     /// Counts a look-up in a cache.
     pub(crate) fn cache_request(&self, cache: &str, hit: bool) {
-        self.cache_requests
-            .with(&[cache, if hit { "hit" } else { "miss" }])
-            .add(1);
+        self.caches.looked_up(cache, hit);
     }
 
-    /// Sets what a cache holds.
-    pub(crate) fn cache_bytes(&self, cache: &str, bytes: u64) {
-        self.cache_bytes.with(&[cache]).set(bytes);
+    /// Takes over what a cache holds and did.
+    pub(crate) fn cache(&self, cache: &CacheStatus) {
+        self.caches.update(cache);
+    }
+
+    /// Takes over what scans fetched ahead.
+    pub(crate) fn ahead(&self, ahead: &AheadStatus) {
+        self.caches.update_ahead(ahead);
     }
 
     /// Sets what running queries have reserved.
@@ -212,8 +213,7 @@ impl Metrics {
         self.transferred_bytes.write(&mut out);
         self.store_requests.write(&mut out);
         self.store_request_duration.write(&mut out);
-        self.cache_requests.write(&mut out);
-        self.cache_bytes.write(&mut out);
+        self.caches.write(&mut out);
         self.cost_usd.write(&mut out);
         self.memory_reserved_bytes.write(&mut out);
         self.refused.write(&mut out);
@@ -278,7 +278,22 @@ mod tests {
         observer.on_transferred(30);
         metrics.cache_request("footer", true);
         metrics.cache_request("footer", false);
-        metrics.cache_bytes("footer", 4096);
+        metrics.cache(&CacheStatus {
+            name: "footer",
+            entries: 1,
+            bytes: 4096,
+            max_bytes: 8192,
+            ttl: None,
+            hits: 1,
+            misses: 1,
+            evictions: 2,
+            disk_bytes: 512,
+        });
+        metrics.ahead(&AheadStatus {
+            held_bytes: 65_536,
+            fetched_bytes: 300,
+            used_bytes: 200,
+        });
         metrics.memory_reserved(1 << 20);
         metrics.refused("EXCEEDED_SCAN_LIMIT");
         metrics.quota_warning("bi");
@@ -302,6 +317,12 @@ mod tests {
             "owlake_cache_requests_total{cache=\"footer\",result=\"hit\"} 1",
             "owlake_cache_requests_total{cache=\"footer\",result=\"miss\"} 1",
             "owlake_cache_bytes{cache=\"footer\"} 4096",
+            "owlake_cache_max_bytes{cache=\"footer\"} 8192",
+            "owlake_cache_disk_bytes{cache=\"footer\"} 512",
+            "owlake_cache_evictions_total{cache=\"footer\"} 2",
+            "owlake_read_ahead_held_bytes 65536",
+            "owlake_read_ahead_fetched_bytes_total 300",
+            "owlake_read_ahead_used_bytes_total 200",
             "owlake_cost_usd_total{workgroup=\"bi\"} 0.000000005000",
             "owlake_memory_reserved_bytes 1048576",
             "owlake_refused_total{reason=\"EXCEEDED_SCAN_LIMIT\"} 1",
@@ -328,6 +349,6 @@ mod tests {
                 assert!(line.starts_with(current), "{line}");
             }
         }
-        assert_eq!(seen.len(), 15);
+        assert_eq!(seen.len(), 21);
     }
 }

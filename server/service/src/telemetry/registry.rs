@@ -64,6 +64,11 @@ impl Counter {
     pub(super) fn add(&self, n: u64) {
         self.0.fetch_add(n, Relaxed);
     }
+
+    /// Takes over what was counted elsewhere.
+    pub(super) fn raise_to(&self, n: u64) {
+        self.0.fetch_max(n, Relaxed);
+    }
 }
 
 impl Metric for Counter {

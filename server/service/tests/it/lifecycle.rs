@@ -67,6 +67,52 @@ async fn serve_says_once_that_it_is_ready_answers_on_both_ports_and_ends_on_sigt
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_was_configured_with_is_in_its_settings_and_metrics() {
+    let home = home();
+    let config = home.path().join("small.toml");
+    std::fs::write(
+        &config,
+        "[cache]\nmax_kept_result = \"1MB\"\n[scan]\nfan_out = 7\n",
+    )
+    .unwrap();
+    let args = ["--config", config.to_str().unwrap()];
+    let server = Served::start(home.path(), &home.path().join("data"), &args);
+    let client = connect(&server.url).await;
+    let shown = "SELECT name, value, \"default\", source, env FROM system.settings \
+                 WHERE name IN ('cache.max_kept_result', 'cache.result_memory', 'scan.fan_out') ORDER BY name";
+    let row = |key: &str, value: &str, default: &str, source: &str| {
+        let env = format!("OWLAKE_{}", key.to_ascii_uppercase().replace('.', "__"));
+        [key, value, default, source, &env].map(str::to_owned)
+    };
+    assert_eq!(
+        run(&client, shown).await.unwrap().rows,
+        [
+            row("cache.max_kept_result", "1MB", "8.388608MB", "server"),
+            row("cache.result_memory", "67.108864MB", "67.108864MB", "default"),
+            row("scan.fan_out", "7", "16", "server"),
+        ]
+    );
+    run(&client, "SET SESSION source = 'test'").await.unwrap();
+    let session = "SELECT value, source, env FROM system.settings WHERE name = 'source'";
+    assert_eq!(
+        run(&client, session).await.unwrap().rows,
+        [["test", "session", "NULL"]]
+    );
+    // The gauges are set before the first request is let in, or soon after.
+    let metrics = async {
+        while !server
+            .get("/metrics")
+            .1
+            .contains("owlake_cache_max_bytes{cache=\"result\"} 67108864")
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, metrics).await.unwrap();
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_a_running_query_end_and_says_so_to_probes() {
     let home = home();
     let (store, config) = store(home.path());
