@@ -25,7 +25,8 @@ impl Shared {
     ) -> Arc<ScanContext> {
         let stores = QueryStores::new(Arc::clone(&self.stores), Arc::clone(meter), context.id.clone())
             .with_request_log(requests)
-            .with_quotas(quotas.clone());
+            .with_quotas(quotas.clone())
+            .with_times(self.scan_config.small_file_bytes());
         Arc::new(ScanContext::new(
             Arc::clone(meter),
             Budget::of_query(cap, quotas),

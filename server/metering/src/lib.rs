@@ -19,7 +19,7 @@ pub use budget::{Budget, BudgetExceeded, Refused, Reservation, decimal_bytes};
 pub use error::MeteringError;
 pub use http::{
     ARCHIVED_ETAG, HttpOptions, MeteredConnector, ObjectRequest, RequestHooks, RequestLog, RequestObserver,
-    SharedHttp, StoreOp,
+    RequestTimes, SharedHttp, SmallShare, StoreOp,
 };
 pub use ledger::{
     Ledger, LedgerFilter, LedgerOptions, LedgerPage, LedgerPosition, QueryRecord, RequestRecord, ScanRecord,

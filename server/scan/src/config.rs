@@ -118,6 +118,11 @@ pub(crate) struct ReadShape {
 }
 
 impl ScanConfig {
+    /// Files below this are worth less than the request that each of them costs.
+    pub fn small_file_bytes(&self) -> u64 {
+        self.whole_file_bytes / 4
+    }
+
     /// How files of `store` are read.
     pub(crate) fn read_shape(&self, store: &StoreId) -> ReadShape {
         if matches!(store, StoreId::File) {

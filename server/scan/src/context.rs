@@ -16,6 +16,7 @@ use crate::config::ScanConfig;
 use crate::error::ScanError;
 use crate::estimate::FooterBudget;
 use crate::file_version::FileVersion;
+use crate::files::SmallFiles;
 use crate::identity::ScanIdentity;
 use crate::listing::{self, Listing};
 use crate::location::Location;
@@ -64,6 +65,7 @@ pub struct ScanContext {
 struct ScanReport {
     nodes: Vec<Arc<ScanNode>>,
     notices: Vec<String>,
+    small_files: Vec<SmallFiles>,
 }
 
 impl ScanContext {
@@ -181,13 +183,20 @@ impl ScanContext {
         }
     }
 
+    /// Adds a notice on small files, once; what they took is said at the end.
+    pub(crate) fn notice_small_files(&self, small: SmallFiles) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        if !report.small_files.contains(&small) {
+            report.small_files.push(small);
+        }
+    }
+
     /// Notices so far.
     pub fn notices(&self) -> Vec<String> {
-        self.report
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .notices
-            .clone()
+        let share = self.stores.small_share();
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let small = report.small_files.iter().map(|small| small.notice(share));
+        report.notices.iter().cloned().chain(small).collect()
     }
 
     /// Scans so far, in planning order.

@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result as DfResult;
 use futures::{StreamExt, TryStreamExt};
 use owlake_catalog::hidden_columns::{FILE_MODIFIED_TIME, FILE_SIZE, PATH};
-use owlake_metering::decimal_bytes;
+use owlake_metering::{SmallShare, decimal_bytes};
 
 use crate::cache::Footer;
 use crate::context::{ScanContext, ScanNode};
@@ -56,30 +56,53 @@ pub(crate) fn all(listed: &[(SelectedPartition, Arc<Listing>)]) -> Vec<ChosenFil
 /// Fewer files than this are no burden, however small.
 const MANY_FILES: usize = 100;
 
-/// What a receipt says about a scan of many small files: `small` and less is less than a request is worth.
-pub(crate) fn small_files_notice(
-    table: &str,
-    files: &[ChosenFile],
-    lists: usize,
-    small: u64,
-) -> Option<String> {
-    let sizes = || {
-        files
-            .iter()
-            .map(|f| f.file.meta.size)
-            .filter(|size| *size < small)
-    };
-    let (count, bytes) = (sizes().count(), sizes().sum::<u64>());
-    if small == 0 || count < MANY_FILES || 2 * count < files.len() {
-        return None;
+/// Many small files of one scan: what its receipt says of them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SmallFiles {
+    table: String,
+    files: usize,
+    small: usize,
+    small_bytes: u64,
+}
+
+impl SmallFiles {
+    /// `None` where `files` are few, or most of them have `below` bytes or more.
+    pub(crate) fn of(table: &str, files: &[ChosenFile], below: u64) -> Option<Self> {
+        let sizes = || {
+            files
+                .iter()
+                .map(|f| f.file.meta.size)
+                .filter(|size| *size < below)
+        };
+        let small = Self {
+            table: table.to_owned(),
+            files: files.len(),
+            small: sizes().count(),
+            small_bytes: sizes().sum(),
+        };
+        (small.small >= MANY_FILES && 2 * small.small >= files.len()).then_some(small)
     }
-    Some(format!(
-        "{table}: {count} of {} files are small ({} on average). Each costs at least one request: {} % of the least \
-         that a cold scan makes. Fewer, larger files are read faster.",
-        files.len(),
-        decimal_bytes(bytes / count as u64),
-        100 * count / (files.len() + lists)
-    ))
+
+    /// The notice of a query of which `share` went to such files.
+    pub(crate) fn notice(&self, share: Option<SmallShare>) -> String {
+        let took = share.map_or_else(String::new, |share| {
+            format!(
+                " {} of this query's {} requests went to files below {}, and {} % of the time that all its requests \
+                 took.",
+                share.requests,
+                share.all_requests,
+                decimal_bytes(share.below_bytes),
+                share.time_percent
+            )
+        });
+        format!(
+            "{}: {} of {} files are small ({} on average).{took} Fewer, larger files are read faster.",
+            self.table,
+            self.small,
+            self.files,
+            decimal_bytes(self.small_bytes / self.small.max(1) as u64)
+        )
+    }
 }
 
 /// Fields of the hidden columns, in their order.

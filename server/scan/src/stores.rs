@@ -11,7 +11,8 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3Builder, AwsCredentialProvider};
 use object_store::{ObjectStore, RetryConfig};
 use owlake_metering::{
-    LocalStore, Meter, MeteredConnector, QuotaGrant, RequestHooks, RequestLog, RequestObserver, SharedHttp,
+    LocalStore, Meter, MeteredConnector, QuotaGrant, RequestHooks, RequestLog, RequestObserver, RequestTimes,
+    SharedHttp, SmallShare,
 };
 
 use crate::error::ScanError;
@@ -103,6 +104,7 @@ impl Stores {
                 observer: self.observer.clone(),
                 log: query.log.clone(),
                 quotas: query.quotas.clone(),
+                times: query.times.clone(),
             },
         );
         let mut builder = AmazonS3Builder::new()
@@ -150,6 +152,7 @@ pub struct QueryStores {
     query_id: String,
     log: Option<Arc<RequestLog>>,
     quotas: Option<Arc<QuotaGrant>>,
+    times: Option<Arc<RequestTimes>>,
     open: Mutex<HashMap<(StoreId, String), Arc<dyn ObjectStore>>>,
 }
 
@@ -162,6 +165,7 @@ impl QueryStores {
             query_id: query_id.into(),
             log: None,
             quotas: None,
+            times: None,
             open: Mutex::default(),
         }
     }
@@ -183,6 +187,18 @@ impl QueryStores {
     pub fn with_quotas(mut self, quotas: Option<Arc<QuotaGrant>>) -> Self {
         self.quotas = quotas;
         self
+    }
+
+    /// Times requests, and apart from them those to objects of fewer than `small_bytes`.
+    #[must_use]
+    pub fn with_times(mut self, small_bytes: u64) -> Self {
+        self.times = Some(RequestTimes::new(small_bytes));
+        self
+    }
+
+    /// The part of the query's requests so far that went to small objects; `None` without any, and without times.
+    pub(crate) fn small_share(&self) -> Option<SmallShare> {
+        self.times.as_ref()?.small_share()
     }
 
     /// The store of `location`, after the check against the allowed roots.

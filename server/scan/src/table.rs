@@ -20,7 +20,7 @@ use owlake_catalog::{CatalogStore, HiveType, Table};
 
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
-use crate::files::{self, ChosenFile};
+use crate::files::{self, ChosenFile, SmallFiles};
 use crate::format::scan::ListedRows;
 use crate::format::{RowFormat, TableFormat};
 use crate::identity::ScanIdentity;
@@ -265,11 +265,9 @@ impl GlueTable {
             let filter = PartitionFilter::try_new(session, &fields, file_filters)?;
             chosen = files::with_hidden_values(chosen, &filter)?;
         }
-        let small = context.config.whole_file_bytes / 4;
-        if let Some(notice) =
-            files::small_files_notice(&self.table.qualified_name(), &chosen, listed.len(), small)
-        {
-            context.notice(notice);
+        let small = context.config.small_file_bytes();
+        if let Some(small) = SmallFiles::of(&self.table.qualified_name(), &chosen, small) {
+            context.notice_small_files(small);
         }
         if chosen.len() > context.config.max_files {
             return Err(ScanError::TooManyFiles {

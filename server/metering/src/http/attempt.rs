@@ -13,6 +13,7 @@ use super::body::MeteredBody;
 use super::connector::Account;
 use super::failures::AttemptKey;
 use super::request_log::LoggedRequest;
+use super::times::TimedRequest;
 use crate::meter::Counter;
 use crate::quota::QuotaReservation;
 
@@ -148,8 +149,9 @@ impl Attempt {
         // The drop counts it.
     }
 
-    /// A response arrived; its body is counted as it is read where it is an object's.
-    pub(super) fn answered(mut self, response: HttpResponse) -> HttpResponse {
+    /// A response arrived; its body is counted and timed as it is read where it is an object's. Of another one the
+    /// time runs until what comes beside it is dropped.
+    pub(super) fn answered(mut self, response: HttpResponse) -> (HttpResponse, Option<TimedRequest>) {
         self.settled = true;
         let status = response.status();
         if let Some(logged) = &mut self.logged {
@@ -168,8 +170,12 @@ impl Attempt {
         {
             self.account.failures.remember(self.key.clone());
         }
+        let is_object = matches!(self.op, StoreOp::Get | StoreOp::Head) && status.is_success();
+        let size = is_object.then(|| object_size(response.headers())).flatten();
+        let times = self.account.times.as_ref();
+        let timed = times.map(|times| times.answered(self.started, size));
         if self.op != StoreOp::Get || !status.is_success() {
-            return response;
+            return (response, timed);
         }
         let (parts, body) = response.into_parts();
         let expected = content_length(&parts.headers);
@@ -183,7 +189,8 @@ impl Attempt {
         let mut body = MeteredBody::new(body, account, key, expected, requested_bytes, span);
         body.log_to(self.logged.take());
         body.pay_from(std::mem::take(&mut self.paid));
-        HttpResponse::from_parts(parts, HttpResponseBody::new(body))
+        body.time(timed);
+        (HttpResponse::from_parts(parts, HttpResponseBody::new(body)), None)
     }
 }
 
@@ -219,6 +226,15 @@ pub(super) fn requested_length(request: &HttpRequest) -> Option<u64> {
 
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// The size of the whole object that a response is about, where it says.
+fn object_size(headers: &HeaderMap) -> Option<u64> {
+    let Some(value) = headers.get(CONTENT_RANGE) else {
+        return content_length(headers);
+    };
+    let (_, size) = value.to_str().ok()?.trim().rsplit_once('/')?;
+    size.parse().ok()
 }
 
 /// Offsets in the object that the body covers; a client that resumes a broken body asks for the rest of it.
@@ -278,6 +294,18 @@ mod tests {
         ] {
             assert_eq!(range_length(header), length, "{header}");
         }
+    }
+
+    #[test]
+    fn the_size_of_an_object_is_that_of_the_whole() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(object_size(&headers), None);
+        headers.insert(CONTENT_LENGTH, "5".parse().unwrap());
+        assert_eq!(object_size(&headers), Some(5));
+        headers.insert(CONTENT_RANGE, "bytes 5-9/100".parse().unwrap());
+        assert_eq!(object_size(&headers), Some(100));
+        headers.insert(CONTENT_RANGE, "bytes 5-9/*".parse().unwrap());
+        assert_eq!(object_size(&headers), None);
     }
 
     #[test]

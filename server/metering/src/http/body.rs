@@ -13,6 +13,7 @@ use object_store::client::{HttpError, HttpResponseBody};
 use super::connector::Account;
 use super::failures::AttemptKey;
 use super::request_log::LoggedRequest;
+use super::times::TimedRequest;
 use crate::meter::Counter;
 use crate::quota::QuotaReservation;
 
@@ -31,6 +32,8 @@ pub(super) struct MeteredBody {
     ended: bool,
     logged: Option<LoggedRequest>,
     paid: Vec<QuotaReservation>,
+    /// Its time ends with the body.
+    timed: Option<TimedRequest>,
 }
 
 impl MeteredBody {
@@ -53,7 +56,13 @@ impl MeteredBody {
             ended: false,
             logged: None,
             paid: Vec::new(),
+            timed: None,
         }
+    }
+
+    /// Whose time ends when the body is gone.
+    pub(super) fn time(&mut self, timed: Option<TimedRequest>) {
+        self.timed = timed;
     }
 
     /// The money set apart for this body; what is not received is returned.
@@ -134,7 +143,10 @@ impl Body for MeteredBody {
                 }
             }
             Some(Err(_)) => this.broken(),
-            None => this.ended = true,
+            None => {
+                this.ended = true;
+                this.timed = None;
+            }
         }
         Poll::Ready(frame)
     }
@@ -218,6 +230,7 @@ mod tests {
             observer: None,
             log: None,
             quotas: None,
+            times: None,
             failures: Failures::default(),
             io: io.handle().clone(),
         });

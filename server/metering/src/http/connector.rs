@@ -20,6 +20,7 @@ use super::archived;
 use super::attempt::{Attempt, RequestObserver, StoreOp, content_length, requested_length};
 use super::failures::Failures;
 use super::request_log::RequestLog;
+use super::times::RequestTimes;
 use crate::meter::Meter;
 use crate::quota::{QuotaError, QuotaGrant, QuotaReservation};
 
@@ -29,6 +30,7 @@ pub(super) struct Account {
     pub(super) observer: Option<Arc<dyn RequestObserver>>,
     pub(super) log: Option<Arc<RequestLog>>,
     pub(super) quotas: Option<Arc<QuotaGrant>>,
+    pub(super) times: Option<Arc<RequestTimes>>,
     pub(super) failures: Failures,
     pub(super) io: Handle,
 }
@@ -66,6 +68,8 @@ pub struct RequestHooks {
     pub log: Option<Arc<RequestLog>>,
     /// Money quotas, which each request is reserved on before it is sent.
     pub quotas: Option<Arc<QuotaGrant>>,
+    /// How long requests take.
+    pub times: Option<Arc<RequestTimes>>,
 }
 
 impl MeteredConnector {
@@ -83,6 +87,7 @@ impl MeteredConnector {
             observer: hooks.observer,
             log: hooks.log,
             quotas: hooks.quotas,
+            times: hooks.times,
             failures: Failures::default(),
             io,
         };
@@ -165,7 +170,8 @@ impl HttpService for MeteredService {
             Ok(Ok(response)) => {
                 attempt.paid(pay_unasked(account, paid, &response).await?);
                 let lists = attempt.lists() && response.status().is_success();
-                let response = attempt.answered(response);
+                // Dropped at the end: the time of a listing includes its body.
+                let (response, _timed) = attempt.answered(response);
                 if lists {
                     with_archived_marked(response).await
                 } else {

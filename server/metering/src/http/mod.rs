@@ -11,6 +11,7 @@ mod failures;
 mod request_log;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use archived::ARCHIVED_ETAG;
 pub use attempt::{RequestObserver, StoreOp};
 pub use connector::{MeteredConnector, RequestHooks};
 pub use request_log::{ObjectRequest, RequestLog};
+pub use times::{RequestTimes, SmallShare};
 
 /// How the shared client behaves. Proxies are taken from here only, never from the environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -364,6 +364,42 @@ async fn archived_objects_are_skipped_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_small_files_earn_a_notice_that_counts_their_requests_and_time() {
+    let scan = ScanConfig {
+        // The file of 9 kB is small, the one of 240 kB is not.
+        whole_file_bytes: 4 * 100_000,
+        ..ScanConfig::default()
+    };
+    let server = table(110, &plain(300, 300), scan, two_threads()).await;
+    server
+        .store
+        .put(BUCKET, "t/p=0/large.parquet", plain(10_000, 10_000));
+    let (answer, counts) = counted(&server, "SELECT sum(a % 7) FROM t").await;
+    let is_small = |r: &&owlake_mems3::RequestRecord| r.key.ends_with("part-0.parquet");
+    let requests = server.store.requests();
+    let small = requests.iter().filter(is_small).count();
+    let notice = &answer.receipt.notices[0];
+    let start = "default.t: 110 of 111 files are small (";
+    let took = format!(
+        "{small} of this query's {} requests went to files below 100.00 kB, and ",
+        counts.requests()
+    );
+    assert!(
+        small >= 110 && notice.starts_with(start) && notice.contains(&took),
+        "{notice}"
+    );
+    let percent = notice.split(&took).nth(1).and_then(|rest| rest.split(' ').next());
+    let percent: u64 = percent.unwrap().parse().unwrap();
+    assert!((1..=100).contains(&percent), "{notice}");
+    let few = server.query("SELECT sum(a % 7) FROM t WHERE p < 99").await;
+    assert!(
+        few.receipt.notices.is_empty(),
+        "99 files are no burden: {:?}",
+        few.receipt.notices
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_filter_on_the_path_opens_only_what_it_names() {
     let server = table(6, &plain(1000, 1000), ScanConfig::default(), two_threads()).await;
     let sql = "SELECT count(*), sum(b % 2) < 1001 FROM t WHERE \"$path\" LIKE '%/p=4/%'";
