@@ -233,6 +233,15 @@ async fn nothing_is_fetched_ahead_below_a_limit() {
     assert_eq!(counts.get_requests, 0);
 }
 
+/// Keys of all GETs in the store's log, sorted.
+fn opened(server: &TestServer) -> Vec<String> {
+    let mut requests = server.store.requests();
+    requests.retain(|r| r.operation == Operation::GetObject);
+    let mut keys: Vec<String> = requests.into_iter().map(|r| r.key).collect();
+    keys.sort();
+    keys
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_join_opens_only_the_files_that_its_build_side_leaves() {
     let server = table(32, &plain(5_000, 5_000), footers_alone(), two_threads()).await;
@@ -244,7 +253,7 @@ async fn a_join_opens_only_the_files_that_its_build_side_leaves() {
     let (answer, _) = counted(&server, sql).await;
     assert_eq!(answer.rows[0][0], "10000");
     assert_eq!(
-        keys,
+        opened(&server),
         ["d/part-0.parquet", "t/p=3/part-0.parquet", "t/p=4/part-0.parquet"]
     );
     let read: BTreeMap<&str, u64> = answer
@@ -254,6 +263,43 @@ async fn a_join_opens_only_the_files_that_its_build_side_leaves() {
         .map(|s| (s.table_name.as_str(), s.files_read))
         .collect();
     assert_eq!(read, BTreeMap::from([("d", 1), ("t", 2)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_on_a_data_column_reads_only_the_row_groups_that_can_hold_its_keys() {
+    let scan = ScanConfig {
+        block_memory_bytes: 0,
+        ..footers_alone()
+    };
+    let server = TestServer::with_scan(scan).await;
+    for file in 0..8 {
+        let properties = WriterProperties::builder()
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_max_row_group_row_count(Some(250))
+            .build();
+        let values = numbers(file * 1000..(file + 1) * 1000);
+        let key = format!("f/part-{file}.parquet");
+        server.store.put(BUCKET, &key, parquet_with(&values, properties));
+    }
+    server.put("d/part-0.parquet", &numbers([3_100, 3_110]));
+    for table in ["f", "d"] {
+        server.table_of_numbers(table).await;
+        counted(&server, &format!("SELECT count(*) FROM {table}")).await;
+    }
+    let (answer, _) = counted(&server, "SELECT count(*), sum(f.n) FROM f JOIN d ON f.n = d.n").await;
+    assert_eq!(answer.rows, [["2", "6210"]]);
+    assert_eq!(opened(&server), ["d/part-0.parquet", "f/part-3.parquet"]);
+    let scans = &answer.receipt.scans;
+    let scan = scans.iter().find(|s| s.table_name == "f").unwrap();
+    assert_eq!(
+        (
+            scan.files_total,
+            scan.files_read,
+            scan.row_groups_total,
+            scan.row_groups_read
+        ),
+        (8, 1, 32, 1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
