@@ -286,5 +286,6 @@ fn by_position(footer: &Footer, source: &RangeSource, names: &[String]) -> Resul
     Ok(Footer {
         metadata: Arc::new(metadata),
         stored_bytes: footer.stored_bytes,
+        encrypted: footer.encrypted.clone(),
     })
 }

@@ -37,6 +37,8 @@ pub struct Footer {
     pub metadata: Arc<ParquetMetaData>,
     /// Length of the footer as stored, magic and length word included.
     pub stored_bytes: u64,
+    /// Leaf columns whose data is encrypted, ascending.
+    pub encrypted: Vec<usize>,
 }
 
 /// A cache of moka with its counts.

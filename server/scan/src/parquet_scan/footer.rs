@@ -11,6 +11,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use crate::cache::Footer;
 use crate::context::ScanContext;
 use crate::error::ScanError;
+use crate::parquet_scan::encrypted::encrypted_leaves;
 use crate::range_source::RangeSource;
 
 const TRAILER_BYTES: u64 = 8;
@@ -87,6 +88,7 @@ async fn stored(context: &ScanContext, source: &RangeSource) -> Option<Footer> {
     Some(Footer {
         metadata: Arc::new(metadata),
         stored_bytes: encoded.len() as u64 + TRAILER_BYTES,
+        encrypted: encrypted_leaves(&encoded),
     })
 }
 
@@ -147,6 +149,7 @@ async fn load(source: &RangeSource, wanted: u64, cap: u64) -> Result<Loaded, Sca
     let footer = Footer {
         metadata: Arc::new(metadata),
         stored_bytes,
+        encrypted: encrypted_leaves(&encoded),
     };
     Ok(Loaded {
         footer,

@@ -4,6 +4,7 @@ pub(crate) mod adapter;
 pub(crate) mod by_index;
 pub(crate) mod drained;
 pub(crate) mod dry;
+pub(crate) mod encrypted;
 pub(crate) mod footer;
 pub(crate) mod late;
 pub(crate) mod named;

@@ -100,6 +100,7 @@ pub(crate) fn build(
             .with_extension(Arc::clone(&scan_file));
         base.statistics = Some(Arc::new(stats));
         let leaves = referenced_leaves(&scan_file.metadata, shape);
+        readable(&scan_file, &file.footer.encrypted, &leaves)?;
         late.add(&scan_file.metadata, &leaves);
         pieces.push((base, scan_file, leaves));
     }
@@ -168,6 +169,22 @@ fn checked_schema(shape: &ScanShape<'_>, table: &SchemaRef, file: &OpenedFile) -
         }
     }
     Ok(stored)
+}
+
+/// Refuses a file of which one of `leaves` is `encrypted`: its pages would be taken for damaged ones.
+fn readable(file: &ScanFile, encrypted: &[usize], leaves: &[usize]) -> Result<(), ScanError> {
+    let Some(leaf) = leaves.iter().find(|leaf| encrypted.contains(leaf)) else {
+        return Ok(());
+    };
+    let column = file.metadata.file_metadata().schema_descr().column(*leaf);
+    Err(ScanError::BadFile {
+        table: file.source.table().to_owned(),
+        file: file.source.version().key().to_owned(),
+        reason: format!(
+            "its column {} is encrypted, and no keys are configured",
+            column.path()
+        ),
+    })
 }
 
 /// A piece of a file that one stream reads: some of its row groups, or a range of its lines.

@@ -18,6 +18,7 @@ mod cancel;
 mod cancel_operators;
 mod cap;
 mod column_types;
+mod encryption;
 mod estimate;
 mod freshness;
 mod harness;
