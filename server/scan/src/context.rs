@@ -145,8 +145,8 @@ impl ScanContext {
     /// Keeps `listing` for the rest of this attempt; of two that were made at once the first one counts.
     ///
     /// # Errors
-    /// `FileChanged` where the listing of a prefix above or below saw another version of one of its files.
-    pub(crate) fn keep_listing(&self, listing: Arc<Listing>) -> Result<Arc<Listing>, ScanError> {
+    /// `FileChanged` of `table` where the listing of a prefix above or below saw another version of one of its files.
+    pub(crate) fn keep_listing(&self, table: &str, listing: Arc<Listing>) -> Result<Arc<Listing>, ScanError> {
         let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
         let location = &listing.location;
         if let Some(first) = listings.get(location) {
@@ -162,7 +162,7 @@ impl ScanContext {
             .map(|(_, known)| known);
         if let Some(file) = above.chain(below).find_map(|known| known.differs_from(&listing)) {
             return Err(ScanError::FileChanged {
-                table: location.to_string(),
+                table: table.to_owned(),
                 file,
             });
         }

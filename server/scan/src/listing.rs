@@ -121,17 +121,23 @@ impl Listing {
 ///
 /// Hidden names (`_x`, `.x`, anywhere below the prefix) and empty objects are no data files (athena-spec 2.1);
 /// objects in archive classes are left out and counted. A prefix without any is remembered as well as one with many.
-pub(crate) async fn list(context: &ScanContext, location: &Location) -> Result<Arc<Listing>, ScanError> {
+/// `table` is named in errors.
+pub(crate) async fn list(
+    context: &ScanContext,
+    table: &str,
+    location: &Location,
+) -> Result<Arc<Listing>, ScanError> {
     if let Some(known) = context.known_listing(location) {
         return Ok(known);
     }
     let listing = look_up(context, location).await?;
-    context.keep_listing(Arc::new(listing))
+    context.keep_listing(table, Arc::new(listing))
 }
 
 /// Lists together those of `locations` that nobody knows, where that saves requests; [`list`] answers for them then.
 pub(crate) async fn list_ahead(
     context: &ScanContext,
+    table: &str,
     locations: impl Iterator<Item = &Location>,
 ) -> Result<(), ScanError> {
     let mut unknown = Vec::new();
@@ -144,7 +150,7 @@ pub(crate) async fn list_ahead(
     }
     for (location, listed) in sweep::sweep(context, &unknown).await? {
         context.caches.listings.tally.looked_up(false);
-        context.keep_listing(Arc::new(Listing::fresh(&location, &listed)))?;
+        context.keep_listing(table, Arc::new(Listing::fresh(&location, &listed)))?;
         remember(context, location, Arc::new(listed)).await;
     }
     Ok(())

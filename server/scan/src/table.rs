@@ -344,7 +344,7 @@ impl TableProvider for GlueTable {
         )
         .await?;
         let partitions_read = partitions.len() as u64;
-        let listed = list_all(&context, partitions).await?;
+        let listed = list_all(&context, &self.table.qualified_name(), partitions).await?;
         let files_total: usize = listed.iter().map(|(_, listing)| listing.files.len()).sum();
         let chosen = self.choose(session, &context, &listed, &file_filters)?;
         let mut node = ScanNode::new(
@@ -399,15 +399,16 @@ impl TableProvider for GlueTable {
 /// Lists every partition's prefix, many at a time, keeping the order.
 async fn list_all(
     context: &Arc<ScanContext>,
+    table: &str,
     partitions: Vec<SelectedPartition>,
 ) -> Result<Vec<(SelectedPartition, Arc<Listing>)>> {
-    crate::listing::list_ahead(context, partitions.iter().map(|p| &p.location)).await?;
+    crate::listing::list_ahead(context, table, partitions.iter().map(|p| &p.location)).await?;
     // Two partitions may share a location; its files then belong to both, listed once.
     futures::stream::iter(partitions)
         .map(|partition| {
             let context = Arc::clone(context);
             async move {
-                let listing = crate::listing::list(&context, &partition.location).await?;
+                let listing = crate::listing::list(&context, table, &partition.location).await?;
                 Ok::<_, DataFusionError>((partition, listing))
             }
         })

@@ -215,7 +215,7 @@ pub async fn footer_schema(
     table: &str,
     location: &crate::location::Location,
 ) -> Result<Option<Vec<(String, DataType)>>, ScanError> {
-    let listing = crate::listing::list(context, location).await?;
+    let listing = crate::listing::list(context, table, location).await?;
     let Some(file) = listing.files.first() else {
         return Ok(None);
     };

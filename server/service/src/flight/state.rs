@@ -164,10 +164,16 @@ impl FlightSql {
         cancelled
     }
 
-    /// Drops what belongs to a session.
+    /// Drops what belongs to a session and ends its queries: nobody else could fetch or cancel them any more.
     pub(crate) fn close_session(&self, session: &str) {
         drop(self.statements.take_owner(session));
         drop(self.tickets.take_owner(session));
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for (owner, cancel) in running.values() {
+            if owner == session {
+                cancel.cancel();
+            }
+        }
     }
 
     /// GetSchema: the schema a statement would have, without running it.

@@ -215,6 +215,26 @@ async fn the_end_of_a_session_ends_what_it_never_fetched_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_session_ends_its_running_query() {
+    let spill = tempfile::tempdir().unwrap();
+    let server = server(1 << 30, spill.path()).await;
+    let mut ours = flight(&server).await;
+    let info = announce(&mut ours, SORT).await;
+    let gate = server.store.pause_after("t/part-3", Operation::GetObject);
+    let mut fetching = ours.clone();
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    let fetched = tokio::spawn(async move {
+        let messages = fetching.do_get(ticket).await?.into_inner();
+        messages.try_collect::<Vec<_>>().await
+    });
+    timeout(PATIENCE, gate.wait_reached()).await.unwrap();
+    action(&mut ours, "CloseSession", Vec::new()).await;
+    let ended = timeout(PATIENCE, fetched).await.unwrap().unwrap();
+    assert_eq!(ended.unwrap_err().code(), Code::Cancelled);
+    assert_ended(&server, SORT, gate).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_is_never_fetched_ends_by_itself() {
     let server = Builder {
         ticket_idle: Some(Duration::from_millis(500)),

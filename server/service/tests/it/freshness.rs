@@ -8,12 +8,13 @@ use bytes::Bytes;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use owlake::ScanConfig;
+use owlake_client::ClientError;
 use owlake_mems3::Operation;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::harness::{
-    BUCKET, Builder, TestServer, connect, integers, numbers, one, parquet, parquet_with, run,
+    Answer, BUCKET, Builder, TestServer, connect, integers, numbers, one, parquet, parquet_with, run,
 };
 
 /// A file of exactly `bytes` bytes with these numbers, made so by a comment in its footer.
@@ -300,9 +301,8 @@ async fn two_scans_of_one_table_never_see_two_versions() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_tables_over_one_file_never_see_two_versions() {
-    let (old, new) = versions();
+/// Tables `whole` and `part` over the same file: the prefix of one is above that of the other.
+async fn overlapping_tables(file: &Bytes) -> TestServer {
     let server = TestServer::start().await;
     server.store.put(BUCKET, "t/x/a.parquet", file.clone());
     for (name, prefix) in [("whole", "t"), ("part", "t/x")] {
@@ -311,18 +311,58 @@ async fn two_tables_over_one_file_never_see_two_versions() {
         );
         server.query(&ddl).await;
     }
-    // The outer prefix is listed and its footer read, which answers its half; the inner one is listed later.
-    let footer = server.store.pause_after("t/x/a.parquet", Operation::GetObject);
-    let inner = server.store.pause_before("t/x", Operation::ListObjectsV2);
+    server
+}
+
+/// Counts both: the outer prefix is listed and its footer read, which answers its half; the inner one is listed later.
+fn count_both(server: &TestServer) -> tokio::task::JoinHandle<Result<Answer, ClientError>> {
     let client = server.client.clone();
     let sql = "SELECT count(*) FROM whole UNION ALL SELECT count(*) FROM part";
-    let query = tokio::spawn(async move { run(&client, sql).await });
+    tokio::spawn(async move { run(&client, sql).await })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tables_over_one_file_never_see_two_versions() {
+    let (old, new) = versions();
+    let server = overlapping_tables(&old).await;
+    let footer = server.store.pause_after("t/x/a.parquet", Operation::GetObject);
+    let inner = server.store.pause_before("t/x", Operation::ListObjectsV2);
+    let query = count_both(&server);
     footer.wait_reached().await;
     server.store.put(BUCKET, "t/x/a.parquet", new);
     footer.release();
     inner.release();
     let answer = query.await.unwrap().unwrap();
     assert_eq!(answer.rows, [["990"], ["990"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tables_over_a_file_that_changes_twice_are_an_error_that_names_table_and_file() {
+    let (old, new) = versions();
+    let server = overlapping_tables(&old).await;
+    let between = || {
+        let footer = server.store.pause_after("t/x/a.parquet", Operation::GetObject);
+        let inner = server.store.pause_before("t/x", Operation::ListObjectsV2);
+        (footer, inner)
+    };
+    let (footer, inner) = between();
+    let query = count_both(&server);
+    footer.wait_reached().await;
+    inner.wait_reached().await;
+    server.store.put(BUCKET, "t/x/a.parquet", new);
+    // The second attempt meets the other change at the same point, and there is no third.
+    let (second_footer, second_inner) = between();
+    footer.release();
+    inner.release();
+    second_footer.wait_reached().await;
+    second_inner.wait_reached().await;
+    server.store.put(BUCKET, "t/x/a.parquet", old);
+    second_footer.release();
+    second_inner.release();
+    let error = query.await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Some("HIVE_FILE_CHANGED"), "{error}");
+    let named = "file `t/x/a.parquet` of `default.part` changed";
+    assert!(error.to_string().contains(named), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
