@@ -7,13 +7,14 @@ mod entries;
 mod tests;
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::ops::Range;
 use std::path::{Component, Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -22,8 +23,6 @@ use object_store::{
     OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions,
     PutPayload, PutResult, Result, coalesce_ranges,
 };
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 
 use crate::meter::{Counter, Meter};
 use entries::{Entry, Walk};
@@ -91,8 +90,8 @@ impl LocalStore {
         }
     }
 
-    /// The real path of `location`, when it is allowed both before and after following links.
-    async fn resolve(&self, location: &Path) -> Result<PathBuf> {
+    /// The real path of `location`, when it is allowed both before and after following links. Blocks.
+    fn resolve(&self, location: &Path) -> Result<PathBuf> {
         let path = FsPath::new("/").join(location.as_ref());
         let plain = path
             .components()
@@ -104,9 +103,7 @@ impl LocalStore {
         if !plain || !named {
             return Err(denied(location));
         }
-        let real = tokio::fs::canonicalize(&path)
-            .await
-            .map_err(|e| io_error(location, e))?;
+        let real = std::fs::canonicalize(&path).map_err(|e| io_error(location, e))?;
         self.allow_real(location, &real)?;
         Ok(real)
     }
@@ -119,11 +116,9 @@ impl LocalStore {
         }
     }
 
-    async fn stat(&self, location: &Path) -> Result<(PathBuf, ObjectMeta)> {
-        let path = self.resolve(location).await?;
-        let metadata = tokio::fs::metadata(&path)
-            .await
-            .map_err(|e| io_error(location, e))?;
+    fn stat(&self, location: &Path) -> Result<(PathBuf, ObjectMeta)> {
+        let path = self.resolve(location)?;
+        let metadata = std::fs::metadata(&path).map_err(|e| io_error(location, e))?;
         // Before opening: to open a pipe would hang. A directory is no object, as on S3.
         if !metadata.is_file() {
             return Err(Error::NotFound {
@@ -134,8 +129,8 @@ impl LocalStore {
         Ok((path, object_meta(location.clone(), &metadata)))
     }
 
-    async fn answer_head(&self, location: &Path, options: &GetOptions) -> Result<GetResult> {
-        let (_, meta) = self.stat(location).await?;
+    fn answer_head(&self, location: &Path, options: &GetOptions) -> Result<GetResult> {
+        let (_, meta) = self.stat(location)?;
         options.check_preconditions(&meta)?;
         Ok(GetResult {
             payload: GetResultPayload::Stream(stream::empty().boxed()),
@@ -145,11 +140,11 @@ impl LocalStore {
         })
     }
 
-    async fn answer_get(&self, location: &Path, options: &GetOptions) -> Result<GetResult> {
-        let (path, _) = self.stat(location).await?;
-        let mut file = File::open(&path).await.map_err(|e| io_error(location, e))?;
+    fn answer_get(&self, location: &Path, options: &GetOptions) -> Result<GetResult> {
+        let (path, _) = self.stat(location)?;
+        let file = File::open(&path).map_err(|e| io_error(location, e))?;
         // The identity is that of the open file: what is read and what is checked cannot differ.
-        let metadata = file.metadata().await.map_err(|e| io_error(location, e))?;
+        let metadata = file.metadata().map_err(|e| io_error(location, e))?;
         let meta = object_meta(location.clone(), &metadata);
         options.check_preconditions(&meta)?;
         let range = match &options.range {
@@ -160,7 +155,6 @@ impl LocalStore {
             None => 0..meta.size,
         };
         self.meter.add(Counter::RequestedBytes, range.end - range.start);
-        file.set_max_buf_size(CHUNK_BYTES);
         let body = Body {
             file,
             meta: meta.clone(),
@@ -168,8 +162,8 @@ impl LocalStore {
             range: range.clone(),
             meter: Arc::clone(&self.meter),
         };
-        let chunks = stream::try_unfold(body, |mut body| async move {
-            Ok(body.chunk().await?.map(|chunk| (chunk, body)))
+        let chunks = stream::try_unfold(body, |mut body| {
+            blocking(move || Ok(body.chunk()?.map(|chunk| (chunk, body))))
         });
         Ok(GetResult {
             payload: GetResultPayload::Stream(chunks.boxed()),
@@ -178,6 +172,17 @@ impl LocalStore {
             attributes: Attributes::default(),
         })
     }
+}
+
+/// Runs `work` on a thread that may block: all calls of one request at once, since each change of threads costs more
+/// than they do.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "as tokio's own file functions do, call by call; it ends by itself"
+)]
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|source| Error::JoinError { source })?
 }
 
 /// A file that is being read.
@@ -191,15 +196,14 @@ struct Body {
 }
 
 impl Body {
-    /// The next chunk, checked to be of the version that was opened; `None` at the end.
-    async fn chunk(&mut self) -> Result<Option<Bytes>> {
-        let location = self.meta.location.clone();
+    /// The next chunk, checked to be of the version that was opened; `None` at the end. Blocks.
+    fn chunk(&mut self) -> Result<Option<Bytes>> {
+        let location = &self.meta.location;
         let start = match self.next {
             Some(next) => next,
             None => {
-                use tokio::io::AsyncSeekExt;
                 let start = io::SeekFrom::Start(self.range.start);
-                self.file.seek(start).await.map_err(|e| io_error(&location, e))?
+                self.file.seek(start).map_err(|e| io_error(location, e))?
             }
         };
         let left = usize::try_from(self.range.end.saturating_sub(start)).unwrap_or(usize::MAX);
@@ -207,24 +211,19 @@ impl Body {
             return Ok(None);
         }
         let wanted = left.min(CHUNK_BYTES);
-        let mut chunk = BytesMut::with_capacity(wanted);
-        while chunk.len() < wanted {
-            let mut rest = (&mut self.file).take((wanted - chunk.len()) as u64);
-            let read = rest
-                .read_buf(&mut chunk)
-                .await
-                .map_err(|e| io_error(&location, e))?;
-            self.meter.add(Counter::TransferredBytes, read as u64);
-            if read == 0 {
-                return Err(changed(&location));
-            }
+        let mut chunk = Vec::with_capacity(wanted);
+        let read = (&mut self.file).take(wanted as u64).read_to_end(&mut chunk);
+        self.meter.add(Counter::TransferredBytes, chunk.len() as u64);
+        read.map_err(|e| io_error(location, e))?;
+        if chunk.len() < wanted {
+            return Err(changed(location));
         }
         self.next = Some(start + wanted as u64);
-        let metadata = self.file.metadata().await.map_err(|e| io_error(&location, e))?;
+        let metadata = self.file.metadata().map_err(|e| io_error(location, e))?;
         if object_meta(location.clone(), &metadata).e_tag != self.meta.e_tag {
-            return Err(changed(&location));
+            return Err(changed(location));
         }
-        Ok(Some(chunk.freeze()))
+        Ok(Some(chunk.into()))
     }
 }
 
@@ -244,12 +243,18 @@ impl ObjectStore for LocalStore {
                 source: LocalError::NoVersions.into(),
             });
         }
-        if options.head {
-            self.meter.add(Counter::HeadRequests, 1);
-            return self.answer_head(location, &options).await;
-        }
-        self.meter.add(Counter::GetRequests, 1);
-        self.answer_get(location, &options).await
+        let counter = if options.head {
+            Counter::HeadRequests
+        } else {
+            Counter::GetRequests
+        };
+        self.meter.add(counter, 1);
+        let (store, location) = (self.clone(), location.clone());
+        blocking(move || match options.head {
+            true => store.answer_head(&location, &options),
+            false => store.answer_get(&location, &options),
+        })
+        .await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {

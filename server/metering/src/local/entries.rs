@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, Result};
 
-use super::{LocalError, LocalStore, STORE, io_error, object_meta};
+use super::{LocalError, LocalStore, STORE, blocking, io_error, object_meta};
 use crate::meter::Counter;
 
 /// Something found in a directory.
@@ -29,9 +29,9 @@ impl Entry {
     }
 }
 
-/// The real path of the directory to list; `None` where it is missing.
-async fn open(store: &LocalStore, location: &Path) -> Result<Option<PathBuf>> {
-    match store.resolve(location).await {
+/// The real path of the directory to list; `None` where it is missing. Blocks.
+fn open(store: &LocalStore, location: &Path) -> Result<Option<PathBuf>> {
+    match store.resolve(location) {
         Ok(real) => Ok(Some(real)),
         Err(Error::NotFound { .. }) => {
             // Asked and answered, as a store answers for a prefix without keys.
@@ -44,20 +44,23 @@ async fn open(store: &LocalStore, location: &Path) -> Result<Option<PathBuf>> {
 
 /// The sorted entries of the directory `location`; none where it is missing or no directory.
 pub(super) async fn directory(store: &LocalStore, location: &Path) -> Result<Vec<Entry>> {
-    match open(store, location).await? {
-        Some(real) => read_directory(store, location, std::slice::from_ref(&real)).await,
+    let (store, location) = (store.clone(), location.clone());
+    blocking(move || match open(&store, &location)? {
+        Some(real) => read_directory(&store, &location, std::slice::from_ref(&real)),
         None => Ok(Vec::new()),
-    }
+    })
+    .await
 }
 
 /// Reads the last directory of `way`, whose key prefix is `location`; the others are those it was reached through.
-async fn read_directory(store: &LocalStore, location: &Path, way: &[PathBuf]) -> Result<Vec<Entry>> {
+/// Blocks.
+fn read_directory(store: &LocalStore, location: &Path, way: &[PathBuf]) -> Result<Vec<Entry>> {
     let Some(real) = way.last() else {
         return Ok(Vec::new());
     };
     store.meter.add(Counter::ListRequests, 1);
     let fail = |e| io_error(location, e);
-    let mut reader = match tokio::fs::read_dir(real).await {
+    let reader = match std::fs::read_dir(real) {
         Ok(reader) => reader,
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(Vec::new());
@@ -65,7 +68,8 @@ async fn read_directory(store: &LocalStore, location: &Path, way: &[PathBuf]) ->
         Err(e) => return Err(fail(e)),
     };
     let mut entries = Vec::new();
-    while let Some(found) = reader.next_entry().await.map_err(fail)? {
+    for found in reader {
+        let found = found.map_err(fail)?;
         let name = found.file_name();
         let child = name
             .to_str()
@@ -74,17 +78,10 @@ async fn read_directory(store: &LocalStore, location: &Path, way: &[PathBuf]) ->
                 store: STORE,
                 source: LocalError::BadName.into(),
             })?;
-        let Some(real) = follow(
-            store,
-            &child,
-            found.path(),
-            found.file_type().await.map_err(fail)?,
-        )
-        .await?
-        else {
+        let Some(real) = follow(store, &child, found.path(), found.file_type().map_err(fail)?)? else {
             continue;
         };
-        match tokio::fs::metadata(&real).await {
+        match std::fs::metadata(&real) {
             Ok(metadata) if metadata.is_file() => entries.push(Entry::File(object_meta(child, &metadata))),
             Ok(metadata) if metadata.is_dir() => {
                 if way.iter().any(|passed| passed.starts_with(&real)) {
@@ -110,7 +107,7 @@ async fn read_directory(store: &LocalStore, location: &Path, way: &[PathBuf]) ->
 }
 
 /// The real path of a directory entry; `None` for a link to nowhere, an error for one out of the roots.
-async fn follow(
+fn follow(
     store: &LocalStore,
     location: &Path,
     path: PathBuf,
@@ -119,7 +116,7 @@ async fn follow(
     if !file_type.is_symlink() {
         return Ok(Some(path));
     }
-    match tokio::fs::canonicalize(&path).await {
+    match std::fs::canonicalize(&path) {
         Ok(real) => {
             store.allow_real(location, &real)?;
             Ok(Some(real))
@@ -150,10 +147,11 @@ impl Walk {
     }
 
     pub(super) async fn next_file(&mut self) -> Result<Option<ObjectMeta>> {
-        if let Some(prefix) = self.start.take()
-            && let Some(real) = open(&self.store, &prefix).await?
-        {
-            self.descend(&prefix, real).await?;
+        if let Some(prefix) = self.start.take() {
+            let (store, location) = (self.store.clone(), prefix.clone());
+            if let Some(real) = blocking(move || open(&store, &location)).await? {
+                self.descend(&prefix, real).await?;
+            }
         }
         while let Some(level) = self.levels.last_mut() {
             match level.next() {
@@ -170,7 +168,8 @@ impl Walk {
 
     async fn descend(&mut self, location: &Path, real: PathBuf) -> Result<()> {
         self.way.push(real);
-        let entries = read_directory(&self.store, location, &self.way).await?;
+        let (store, location, way) = (self.store.clone(), location.clone(), self.way.clone());
+        let entries = blocking(move || read_directory(&store, &location, &way)).await?;
         self.levels.push(entries.into_iter());
         Ok(())
     }
