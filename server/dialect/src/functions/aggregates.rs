@@ -2,6 +2,7 @@
 
 mod collect;
 mod fold;
+mod taken;
 
 use std::sync::Arc;
 

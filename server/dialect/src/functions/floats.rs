@@ -1,7 +1,10 @@
 //! IEEE comparisons of `real` and `double`, which Arrow orders totally.
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
 use datafusion::error::Result;
 
 use super::call::Call;
@@ -61,11 +64,20 @@ pub(super) static SPECS: &[Spec] = &[
 ];
 
 fn real(c: &Call, test: impl Fn(f32, f32) -> bool) -> Result<ArrayRef> {
-    let (a, b) = (c.primitive::<Float32Type>(0)?, c.primitive::<Float32Type>(1)?);
-    c.build_bool(|r| Ok(a.get(r).zip(b.get(r)).map(|(x, y)| test(x, y))))
+    compare::<Float32Type>(c, test)
 }
 
 fn double(c: &Call, test: impl Fn(f64, f64) -> bool) -> Result<ArrayRef> {
-    let (a, b) = (c.double(0)?, c.double(1)?);
-    c.build_bool(|r| Ok(a.get(r).zip(b.get(r)).map(|(x, y)| test(x, y))))
+    compare::<Float64Type>(c, test)
+}
+
+fn compare<T: ArrowPrimitiveType>(c: &Call, test: impl Fn(T::Native, T::Native) -> bool) -> Result<ArrayRef> {
+    let (a, b) = (c.primitive::<T>(0)?, c.primitive::<T>(1)?);
+    if a.array().len() != c.rows || b.array().len() != c.rows {
+        return c.build_bool(|r| Ok(a.get(r).zip(b.get(r)).map(|(x, y)| test(x, y))));
+    }
+    let nulls = NullBuffer::union(a.array().nulls(), b.array().nulls());
+    let (x, y) = (a.array().values(), b.array().values());
+    let values = BooleanBuffer::collect_bool(c.rows, |row| test(x[row], y[row]));
+    Ok(Arc::new(BooleanArray::new(values, nulls)))
 }

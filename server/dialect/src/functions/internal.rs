@@ -98,10 +98,13 @@ pub(crate) fn known_field(call: &ScalarFunction) -> Option<&FieldRef> {
 pub(crate) mod float_comparison {
     use datafusion::logical_expr::{Expr, Operator};
 
+    /// Name of the function that `=` becomes.
+    pub(crate) const EQUAL: &str = "$float_eq";
+
     /// The comparison as a function.
     pub(crate) fn call(op: Operator, left: Expr, right: Expr) -> Expr {
         let (name, left, right) = match op {
-            Operator::Eq => ("$float_eq", left, right),
+            Operator::Eq => (EQUAL, left, right),
             Operator::NotEq => ("$float_ne", left, right),
             Operator::Lt => ("$float_lt", left, right),
             Operator::LtEq => ("$float_le", left, right),

@@ -1,11 +1,13 @@
 //! Integer and decimal arithmetic with Trino's result types, rounding and range checks.
 
+mod decimals;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, i256,
+    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
 use datafusion::error::{DataFusionError, Result};
 use owlake_fault::{Code, Fault};
@@ -126,7 +128,7 @@ pub(super) fn arithmetic(c: &Call, op: Op) -> Result<ArrayRef> {
         DataType::Int64 => integers::<Int64Type>(c, op, |a, b| checked!(op, a, b)),
         DataType::Float32 => floats::<Float32Type>(c, |a, b| float!(op, a, b)),
         DataType::Float64 => floats::<Float64Type>(c, |a, b| float!(op, a, b)),
-        DataType::Decimal128(precision, scale) => decimals(c, op, *precision, *scale),
+        DataType::Decimal128(precision, scale) => decimals::arithmetic(c, op, *precision, *scale),
         DataType::Null => Ok(arrow::array::new_null_array(&DataType::Null, c.rows)),
         other => Err(DataFusionError::Internal(format!(
             "{}: unexpected type {other}",
@@ -144,20 +146,83 @@ struct Operand<T: ArrowPrimitiveType> {
     constant: bool,
 }
 
+fn operand<T: ArrowPrimitiveType>(c: &Call, i: usize) -> Result<Operand<T>> {
+    let array = arrow::compute::cast(c.any(i)?.array(), &T::DATA_TYPE)?;
+    Ok(Operand::new(c, array.as_primitive::<T>().clone()))
+}
+
 impl<T: ArrowPrimitiveType> Operand<T> {
-    fn get(&self, row: usize) -> Option<T::Native> {
-        let i = if self.constant { 0 } else { row };
-        self.array.is_valid(i).then(|| self.array.value(i))
+    fn new(c: &Call, array: PrimitiveArray<T>) -> Self {
+        Self {
+            constant: array.len() == 1 && c.rows != 1,
+            array,
+        }
+    }
+
+    /// NULLs of a column; a constant has none that are not told by [`Self::is_null`].
+    fn nulls(&self) -> Option<&NullBuffer> {
+        self.array.nulls().filter(|_| !self.constant)
+    }
+
+    fn is_null(&self) -> bool {
+        self.constant && self.array.is_null(0)
     }
 }
 
-fn operand<T: ArrowPrimitiveType>(c: &Call, i: usize) -> Result<Operand<T>> {
-    let array = &c.any(i)?.array().clone();
-    let array = arrow::compute::cast(array, &T::DATA_TYPE)?;
-    Ok(Operand {
-        constant: array.len() == 1 && c.rows != 1,
-        array: array.as_primitive::<T>().clone(),
-    })
+/// `f` of the values of each row where both operands are known. What lies under a NULL is never looked at.
+fn each<T: ArrowPrimitiveType>(
+    c: &Call,
+    a: &Operand<T>,
+    b: &Operand<T>,
+    f: impl Fn(T::Native, T::Native) -> Result<T::Native>,
+) -> Result<ArrayRef> {
+    if a.is_null() || b.is_null() {
+        return Ok(arrow::array::new_null_array(&c.returns, c.rows));
+    }
+    let nulls = NullBuffer::union(a.nulls(), b.nulls());
+    let (x, y) = (a.array.values(), b.array.values());
+    // One loop for each pair of kinds, so that no row asks what kind its operands are.
+    let values = match (a.constant, b.constant) {
+        (false, false) => {
+            let (x, y) = (&x[..c.rows], &y[..c.rows]);
+            fill(c.rows, nulls.as_ref(), |row| f(x[row], y[row]))
+        }
+        (true, false) => {
+            let (x, y) = (x[0], &y[..c.rows]);
+            fill(c.rows, nulls.as_ref(), |row| f(x, y[row]))
+        }
+        (false, true) => {
+            let (x, y) = (&x[..c.rows], y[0]);
+            fill(c.rows, nulls.as_ref(), |row| f(x[row], y))
+        }
+        (true, true) => {
+            let (x, y) = (x[0], y[0]);
+            fill(c.rows, nulls.as_ref(), |_| f(x, y))
+        }
+    }?;
+    let out = PrimitiveArray::<T>::new(values.into(), nulls);
+    Ok(Arc::new(out.with_data_type(c.returns.clone())))
+}
+
+fn fill<N: Copy + Default>(
+    rows: usize,
+    nulls: Option<&NullBuffer>,
+    value: impl Fn(usize) -> Result<N>,
+) -> Result<Vec<N>> {
+    let mut values = vec![N::default(); rows];
+    match nulls.filter(|nulls| nulls.null_count() > 0) {
+        None => {
+            for (row, slot) in values.iter_mut().enumerate() {
+                *slot = value(row)?;
+            }
+        }
+        Some(nulls) => {
+            for row in nulls.valid_indices() {
+                values[row] = value(row)?;
+            }
+        }
+    }
+    Ok(values)
 }
 
 fn division_by_zero() -> DataFusionError {
@@ -174,15 +239,11 @@ where
 {
     let (a, b) = operands::<T>(c)?;
     let divides = matches!(op, Op::Divide | Op::Modulus);
-    c.build::<T>(|row| {
-        let (Some(x), Some(y)) = (a.get(row), b.get(row)) else {
-            return Ok(None);
-        };
+    each(c, &a, &b, |x, y| {
         if divides && y == T::Native::default() {
             return Err(division_by_zero());
         }
-        let name = Ty::of_type(&T::DATA_TYPE);
-        f(x, y).map(Some).ok_or_else(|| {
+        f(x, y).ok_or_else(|| {
             let sign = match op {
                 Op::Add => '+',
                 Op::Subtract => '-',
@@ -190,6 +251,7 @@ where
                 Op::Divide => '/',
                 Op::Modulus => '%',
             };
+            let name = Ty::of_type(&T::DATA_TYPE);
             out_of_range(format!("{name} {} overflow: {x} {sign} {y}", op.word()))
         })
     })
@@ -200,86 +262,7 @@ fn floats<T: ArrowPrimitiveType>(
     f: impl Fn(T::Native, T::Native) -> T::Native,
 ) -> Result<ArrayRef> {
     let (a, b) = operands::<T>(c)?;
-    c.build::<T>(|row| Ok(a.get(row).zip(b.get(row)).map(|(x, y)| f(x, y))))
-}
-
-/// Unscaled values of an operand; integers have scale 0.
-fn unscaled(c: &Call, i: usize) -> Result<(Operand<Decimal128Type>, i8)> {
-    let column = c.any(i)?;
-    let array = column.array();
-    let (array, scale) = match array.data_type() {
-        DataType::Decimal128(_, s) => (array.as_primitive::<Decimal128Type>().clone(), *s),
-        DataType::Null => (PrimitiveArray::new_null(array.len()), 0),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => {
-            let wide = arrow::compute::cast(array, &DataType::Decimal128(*p, *s))?;
-            (wide.as_primitive::<Decimal128Type>().clone(), *s)
-        }
-        _ => {
-            let wide = arrow::compute::cast(array, &DataType::Int64)?;
-            (wide.as_primitive::<Int64Type>().unary(i128::from), 0)
-        }
-    };
-    Ok((
-        Operand {
-            constant: array.len() == 1 && c.rows != 1,
-            array,
-        },
-        scale,
-    ))
-}
-
-fn decimals(c: &Call, op: Op, precision: u8, scale: i8) -> Result<ArrayRef> {
-    let ((a, s1), (b, s2)) = (unscaled(c, 0)?, unscaled(c, 1)?);
-    let power = |by: i8| i256::from_i128(10).wrapping_pow(u32::from(by.unsigned_abs()));
-    let limit = power(i8::try_from(precision).unwrap_or(38));
-    let (up1, up2) = (power(scale - s1.min(scale)), power(scale - s2.min(scale)));
-    // A quotient of scale `scale` is a * 10^(scale - s1 + s2) / b; the exponent is never negative.
-    let up_quotient = power(scale - s1 + s2);
-    c.build::<Decimal128Type>(|row| {
-        let (Some(x), Some(y)) = (a.get(row), b.get(row)) else {
-            return Ok(None);
-        };
-        let (x, y) = (i256::from_i128(x), i256::from_i128(y));
-        if matches!(op, Op::Divide | Op::Modulus) && y == i256::ZERO {
-            return Err(division_by_zero());
-        }
-        // 38 + 38 digits stay below i256's 76: none of these can wrap.
-        let value = match op {
-            Op::Add => x
-                .checked_mul(up1)
-                .zip(y.checked_mul(up2))
-                .and_then(|(x, y)| x.checked_add(y)),
-            Op::Subtract => x
-                .checked_mul(up1)
-                .zip(y.checked_mul(up2))
-                .and_then(|(x, y)| x.checked_sub(y)),
-            Op::Multiply => x.checked_mul(y),
-            Op::Divide => x.checked_mul(up_quotient).map(|x| divide_half_up(x, y)),
-            Op::Modulus => x
-                .checked_mul(up1)
-                .zip(y.checked_mul(up2))
-                .map(|(x, y)| x.wrapping_rem(y)),
-        };
-        value
-            .filter(|v| v.wrapping_abs() < limit)
-            .and_then(i256::to_i128)
-            .map(Some)
-            .ok_or_else(|| out_of_range("Decimal overflow"))
-    })
-}
-
-fn divide_half_up(x: i256, y: i256) -> i256 {
-    let (q, r) = (x.wrapping_div(y), x.wrapping_rem(y));
-    let twice = r.wrapping_abs().wrapping_add(r.wrapping_abs());
-    if twice < y.wrapping_abs() {
-        return q;
-    }
-    let one = i256::from_i128(1);
-    if (x < i256::ZERO) == (y < i256::ZERO) {
-        q.wrapping_add(one)
-    } else {
-        q.wrapping_sub(one)
-    }
+    each(c, &a, &b, |x, y| Ok(f(x, y)))
 }
 
 /// Unary minus with the range check.

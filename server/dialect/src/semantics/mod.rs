@@ -11,6 +11,7 @@ mod compare;
 pub(crate) mod error;
 mod expression;
 mod faults;
+mod float_keys;
 mod plan;
 mod sql_types;
 mod syntax;

@@ -14,6 +14,7 @@ use super::compare::require_common;
 use super::error::type_mismatch;
 use super::expression::rewrite;
 use super::faults::fault_from_datafusion;
+use super::float_keys;
 use super::ty::{Ty, WRITTEN};
 
 /// Gives a plan Trino's meaning, or refuses it.
@@ -50,7 +51,7 @@ fn node_semantics(node: LogicalPlan) -> Result<LogicalPlan> {
                 })?
                 .data;
             check_node(&rewritten, &schema)?;
-            rewritten.recompute_schema()
+            float_keys::add(rewritten)?.recompute_schema()
         }
     }
 }

@@ -6,6 +6,8 @@ use arrow::array::Array;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
 use owlake_fault::{Code, Fault};
@@ -56,21 +58,23 @@ fn rows(sql: &str) -> Result<Vec<Vec<String>>, Fault> {
         .unwrap()
 }
 
-async fn run(sql: &str) -> Result<Vec<Vec<String>>, Fault> {
-    let context = &*CONTEXT;
+async fn plan(sql: &str) -> Result<LogicalPlan, Fault> {
     let Statement::Query(query) = parse(sql, &GuardLimits::default())? else {
         panic!("not a query: {sql}")
     };
     let mut statement = *query.statement;
     prepare(&mut statement)?;
-    let state = context.state();
-    let plan = state
+    let plan = CONTEXT
+        .state()
         .statement_to_plan(DfStatement::Statement(Box::new(statement)))
         .await
         .map_err(unknown)?;
-    let plan = apply(plan)?;
-    let batches = context
-        .execute_logical_plan(plan)
+    apply(plan)
+}
+
+async fn run(sql: &str) -> Result<Vec<Vec<String>>, Fault> {
+    let batches = CONTEXT
+        .execute_logical_plan(plan(sql).await?)
         .await
         .map_err(unknown)?
         .collect()
@@ -100,6 +104,16 @@ async fn run(sql: &str) -> Result<Vec<Vec<String>>, Fault> {
         }
     }
     Ok(out)
+}
+
+/// The physical plan, as EXPLAIN shows it.
+fn physical(sql: &str) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let plan = plan(sql).await.unwrap();
+        let physical = CONTEXT.state().create_physical_plan(&plan).await.unwrap();
+        displayable(physical.as_ref()).indent(false).to_string()
+    })
 }
 
 /// The one value of `SELECT expression`.

@@ -8,6 +8,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
+use super::taken::Taken;
 use crate::functions::math::round_half_up;
 use crate::semantics::error::out_of_range;
 use crate::semantics::ty::Ty;
@@ -152,48 +153,45 @@ impl Folded {
         filter: Option<&BooleanArray>,
         sign: i8,
     ) -> Result<()> {
-        let taken =
-            |row: usize| values.is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row));
         let step = i64::from(sign);
+        let rows = Taken::new(values, filter);
         if let DataType::Boolean = values.data_type() {
             let a = values.as_boolean();
-            for row in (0..a.len()).filter(|r| taken(*r) && a.value(*r)) {
-                self.counts[group(row)] += step;
-            }
-            return Ok(());
+            return rows.try_each(|row| {
+                self.counts[group(row)] += step * i64::from(a.value(row));
+                Ok(())
+            });
         }
+        let counts = &mut self.counts;
         match &mut self.numbers {
             Numbers::Float(sums) => {
                 let wide = arrow::compute::cast(values, &DataType::Float64)?;
-                let a = wide.as_primitive::<Float64Type>();
+                let a = wide.as_primitive::<Float64Type>().values();
                 let log = self.fold == Fold::GeometricMean;
-                for row in (0..a.len()).filter(|r| taken(*r)) {
+                rows.try_each(|row| {
                     let g = group(row);
-                    let value = if log { a.value(row).ln() } else { a.value(row) };
+                    let value = if log { a[row].ln() } else { a[row] };
                     sums[g] += f64::from(sign) * value;
-                    self.counts[g] += step;
-                }
+                    counts[g] += step;
+                    Ok(())
+                })?;
             }
             Numbers::Exact(sums) => {
                 let fold = self.fold;
                 let mut one = |row: usize, value: i128| -> Result<()> {
                     let g = group(row);
                     sums[g] = exact(fold, sums[g], value, sign)?;
-                    self.counts[g] += step;
+                    counts[g] += step;
                     Ok(())
                 };
                 match values.data_type() {
                     DataType::Decimal128(..) => {
-                        let a = values.as_primitive::<Decimal128Type>();
-                        (0..a.len())
-                            .filter(|r| taken(*r))
-                            .try_for_each(|r| one(r, a.value(r)))?;
+                        let a = values.as_primitive::<Decimal128Type>().values();
+                        rows.try_each(|row| one(row, a[row]))?;
                     }
                     DataType::Int64 => {
-                        let a = values.as_primitive::<Int64Type>();
-                        (0..a.len())
-                            .filter(|r| taken(*r))
-                            .try_for_each(|r| one(r, i128::from(a.value(r))))?;
+                        let a = values.as_primitive::<Int64Type>().values();
+                        rows.try_each(|row| one(row, i128::from(a[row])))?;
                     }
                     _ => {}
                 }
@@ -310,7 +308,7 @@ fn exact(fold: Fold, sofar: i128, value: i128, sign: i8) -> Result<i128> {
         Fold::BitAnd => Ok(sofar & value),
         Fold::BitOr => Ok(sofar | value),
         _ => sofar
-            .checked_add(value * i128::from(sign))
+            .checked_add(if sign < 0 { value.wrapping_neg() } else { value })
             .filter(|sum| sum.unsigned_abs() < 10_u128.pow(38))
             .ok_or_else(|| out_of_range("Decimal overflow")),
     }

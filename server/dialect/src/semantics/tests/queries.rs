@@ -1,6 +1,6 @@
 //! Whole queries: aggregates, windows, joins, set operations, subqueries, deep expressions.
 
-use super::rows;
+use super::{physical, rows};
 use owlake_fault::Code;
 
 fn one(sql: &str) -> String {
@@ -131,8 +131,49 @@ fn joins_and_set_operations_check_types() {
 
 #[test]
 fn joins_of_doubles_follow_ieee() {
-    let sql = "SELECT count(*) FROM (VALUES (nan()), (0E0)) AS a(x) JOIN (VALUES (nan()), (-0E0)) AS b(x) ON a.x = b.x";
-    assert_eq!(one(sql), "1");
+    let a = "(VALUES (nan()), (0E0), (NULL), (1E0)) AS a(x)";
+    let b = "(VALUES (nan()), (-0E0), (NULL), (2E0)) AS b(x)";
+    let real = "(VALUES (CAST(0 AS real)), (CAST(nan() AS real))) AS b(x)";
+    for (sql, answer) in [
+        (format!("SELECT count(*) FROM {a} JOIN {b} ON a.x = b.x"), "1"),
+        (format!("SELECT count(*) FROM {a}, {b} WHERE a.x = b.x"), "1"),
+        (
+            format!("SELECT count(*) FROM {a} JOIN {b} ON a.x = b.x AND a.x < b.x"),
+            "0",
+        ),
+        (
+            format!("SELECT count(*) FROM {a} JOIN {b} ON a.x + 1 = b.x - 1 + 2E0"),
+            "1",
+        ),
+        (format!("SELECT count(*) FROM {a} JOIN {real} ON a.x = b.x"), "1"),
+        (
+            format!("SELECT count(b.x) + 10 * count(*) FROM {a} LEFT JOIN {b} ON a.x = b.x"),
+            "41",
+        ),
+        (
+            format!("SELECT count(*) FROM {a} FULL JOIN {b} ON a.x = b.x"),
+            "7",
+        ),
+        (
+            format!("SELECT count(*) FROM {a} WHERE EXISTS (SELECT 1 FROM {b} WHERE a.x = b.x)"),
+            "1",
+        ),
+        (
+            format!("SELECT count(*) FROM {a} WHERE NOT EXISTS (SELECT 1 FROM {b} WHERE a.x = b.x)"),
+            "3",
+        ),
+    ] {
+        assert_eq!(one(&sql), answer, "{sql}");
+        let plan = physical(&sql);
+        assert!(
+            plan.contains("HashJoin") && !plan.contains("NestedLoop"),
+            "{sql}: {plan}"
+        );
+    }
+    // Where the two sides are of one relation, or not apart, there is no key.
+    let one_side = format!("SELECT count(*) FROM {a} JOIN {b} ON a.x + b.x = b.x");
+    assert_eq!(one(&one_side), "2");
+    assert_eq!(one(&format!("SELECT count(*) FROM {a} WHERE x = x")), "2");
 }
 
 #[test]
