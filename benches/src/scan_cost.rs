@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use owlake::Lake;
-use owlake_mems3::MemS3;
+use owlake_mems3::{Counts, MemS3};
 use serde_json::json;
 
 use crate::answers::{normal, text_rows};
 use crate::peers::Peer;
 use crate::plot::Chart;
-use crate::report::{Report, Table, median, seconds};
+use crate::report::{Report, Table, geometric_mean, median, seconds, times_ideal};
 use crate::store::{BUCKET, Measured, Slowness, measure, open, start};
 use crate::{Failure, report};
 
@@ -107,10 +107,11 @@ struct Cell {
 /// A unit, and how much of it a cell has.
 type Measure = (&'static str, fn(Cell) -> f64);
 
-/// All cells of an engine: by query, cold and warm.
+/// All cells of an engine: by query, cold and warm; and what it read to know the tables.
 struct Column {
     engine: String,
     cells: Vec<[Option<Cell>; 2]>,
+    defining: Counts,
 }
 
 pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
@@ -162,15 +163,19 @@ async fn owlake(
         "LIST",
         "store requests",
         "store bytes",
+        "not needed",
         "cost_usd",
     ]);
     let (mut cells, mut answers) = (Vec::new(), Vec::new());
+    let mut defining = Counts::default();
     for query in &QUERIES {
         let mut runs: [Vec<Measured>; 2] = [Vec::new(), Vec::new()];
         let mut last: Option<Lake> = None;
         for _ in 0..options.runs.max(1) {
             // A lake of its own: nothing of an earlier query is cached.
+            store.reset_log();
             let lake = open(store, &ddl).await?;
+            defining = store.counts();
             for run in &mut runs {
                 run.push(measure(&lake, store, query.sql).await?);
             }
@@ -194,6 +199,9 @@ async fn owlake(
                 c.list_requests.to_string(),
                 requests.to_string(),
                 bytes.to_string(),
+                bytes
+                    .saturating_sub(c.data_scanned_bytes + c.metadata_bytes)
+                    .to_string(),
                 m.receipt.cost_usd.to_string(),
             ]);
             *cell = Some(Cell {
@@ -210,7 +218,12 @@ async fn owlake(
     }
     report.table(&table)?;
     let engine = format!("Owlake {}", env!("CARGO_PKG_VERSION"));
-    Ok((Column { engine, cells }, answers))
+    let column = Column {
+        engine,
+        cells,
+        defining,
+    };
+    Ok((column, answers))
 }
 
 /// A peer's runs. A query that it cannot run, or answers differently, is named and left out.
@@ -236,6 +249,9 @@ fn peer(
         ],
     });
     let mut peer = Peer::start(python, name, script, &config)?;
+    store.reset_log();
+    peer.open()?;
+    let defining = store.counts();
     let mut cells = Vec::new();
     for (query, expected) in QUERIES.iter().zip(answers) {
         match peer_query(options, store, &mut peer, query, expected) {
@@ -247,7 +263,11 @@ fn peer(
         }
     }
     let engine = peer.name.clone();
-    Ok(Column { engine, cells })
+    Ok(Column {
+        engine,
+        cells,
+        defining,
+    })
 }
 
 fn peer_query(
@@ -304,6 +324,7 @@ fn comparison(columns: &[Column], report: &mut Report) -> Result<(), Failure> {
             }
         }
         report.table(&table)?;
+        means(columns, report)?;
     }
     for (run, name) in RUNS.iter().enumerate() {
         let measures: [Measure; 3] = [
@@ -327,4 +348,47 @@ fn comparison(columns: &[Column], report: &mut Report) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// How Owlake compares with each peer: over the queries that both answered, and what knowing the tables cost.
+fn means(columns: &[Column], report: &mut Report) -> Result<(), Failure> {
+    let Some((owlake, peers)) = columns.split_first() else {
+        return Ok(());
+    };
+    let mut table = Table::new(&["peer", "run", "queries", "Owlake", "peer", "Owlake / peer"]);
+    for peer in peers {
+        for (run, name) in RUNS.iter().enumerate() {
+            let both: Vec<(f64, f64)> = owlake
+                .cells
+                .iter()
+                .zip(&peer.cells)
+                .filter_map(|(ours, theirs)| Some((ours[run]?.seconds, theirs[run]?.seconds)))
+                .collect();
+            let (ours, theirs): (Vec<f64>, Vec<f64>) = both.iter().copied().unzip();
+            let (ours, theirs) = (geometric_mean(&ours), geometric_mean(&theirs));
+            table.row(vec![
+                peer.engine.clone(),
+                (*name).to_owned(),
+                both.len().to_string(),
+                seconds(ours),
+                seconds(theirs),
+                times_ideal(ours, theirs),
+            ]);
+        }
+    }
+    report.line("Geometric means of the seconds:\n")?;
+    report.table(&table)?;
+    let mut table = Table::new(&["engine", "GET", "HEAD", "LIST", "bytes"]);
+    for column in columns {
+        let counts = &column.defining;
+        table.row(vec![
+            column.engine.clone(),
+            counts.get_requests.to_string(),
+            counts.head_requests.to_string(),
+            counts.list_requests.to_string(),
+            counts.object_body_bytes_sent.to_string(),
+        ]);
+    }
+    report.line("What it takes to define the tables, before any query:\n")?;
+    report.table(&table)
 }

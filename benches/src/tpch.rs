@@ -23,7 +23,10 @@ pub(crate) struct Options {
     /// Runs of each query after one that is not counted; seconds are their median
     #[arg(long, value_name = "N", default_value_t = 3)]
     runs: usize,
-    /// Keeps the generated files here, for the next time; one directory per scale
+    /// Rows of each row group; the default is that of DuckDB's writer
+    #[arg(long, value_name = "N", default_value_t = 122_880)]
+    row_group_rows: usize,
+    /// Keeps the generated files here, for the next time; one directory per scale and size of row groups
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The binary [default: `owlake` beside this program]
@@ -61,11 +64,11 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<(), Fa
         .clone()
         .unwrap_or_else(|| generated.path().to_owned());
     std::fs::create_dir_all(&root)?;
-    let lake = generate(&root.canonicalize()?, options.scale)?;
+    let lake = generate(&root.canonicalize()?, options)?;
     let queries = queries(options.scale)?;
     report.line(&format!(
-        "tpch: scale {}, local files; median of {} after one run that is not counted\n",
-        options.scale, options.runs
+        "tpch: scale {}, local files with row groups of {}; median of {} after one run that is not counted\n",
+        options.scale, options.row_group_rows, options.runs
     ))?;
     // Serves until the end.
     let (_server, owlake) = owlake(options, &lake).await?;
@@ -178,14 +181,11 @@ async fn datafusion(lake: &Path) -> Result<Engine, Failure> {
 }
 
 /// The tables as files below `root`, made unless they are there.
-fn generate(root: &Path, scale: f64) -> Result<PathBuf, Failure> {
-    let lake = root.join(format!("scale-{scale}"));
+fn generate(root: &Path, options: &Options) -> Result<PathBuf, Failure> {
+    let lake = root.join(format!("scale-{}-rows-{}", options.scale, options.row_group_rows));
     let done = lake.join("complete");
     if !done.exists() {
-        owlake::demo::lake::generate(scale, |key, bytes| {
-            if !TABLES.iter().any(|table| key.starts_with(&format!("{table}/"))) {
-                return Ok(());
-            }
+        owlake::demo::lake::generate_tpch(options.scale, options.row_group_rows, |key, bytes| {
             let path = lake.join(key);
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent)?;

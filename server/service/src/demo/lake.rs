@@ -84,9 +84,7 @@ pub fn generate(
     scale_factor: f64,
     mut put: impl FnMut(&str, Bytes) -> io::Result<()>,
 ) -> Result<LakeSummary, LakeError> {
-    if !(MIN_SCALE_FACTOR..=MAX_SCALE_FACTOR).contains(&scale_factor) {
-        return Err(LakeError::ScaleFactor(scale_factor));
-    }
+    check_scale(scale_factor)?;
     let mut lake = Lake {
         put: &mut put,
         summary: LakeSummary::default(),
@@ -96,11 +94,43 @@ pub fn generate(
         if table.name == "lineitem" {
             line_items(&mut lake, batches)?;
         } else {
-            plain_table(&mut lake, table.name, batches)?;
+            plain_table(&mut lake, table.name, batches, ROW_GROUP_ROWS)?;
         }
     }
     events::write(&mut lake)?;
     Ok(lake.summary)
+}
+
+/// Writes the eight tables of TPC-H alone, with row groups of `row_group_rows`, as [`generate`] does.
+///
+/// # Errors
+/// A bad scale factor, or what `put` answers; objects put before stay.
+pub fn generate_tpch(
+    scale_factor: f64,
+    row_group_rows: usize,
+    mut put: impl FnMut(&str, Bytes) -> io::Result<()>,
+) -> Result<LakeSummary, LakeError> {
+    check_scale(scale_factor)?;
+    let mut lake = Lake {
+        put: &mut put,
+        summary: LakeSummary::default(),
+    };
+    for table in TPCH_TABLES {
+        plain_table(
+            &mut lake,
+            table.name,
+            (table.batches)(scale_factor),
+            row_group_rows,
+        )?;
+    }
+    Ok(lake.summary)
+}
+
+fn check_scale(scale_factor: f64) -> Result<(), LakeError> {
+    match (MIN_SCALE_FACTOR..=MAX_SCALE_FACTOR).contains(&scale_factor) {
+        true => Ok(()),
+        false => Err(LakeError::ScaleFactor(scale_factor)),
+    }
 }
 
 /// One `CREATE EXTERNAL TABLE` for each table, in Athena's words, with the data below `location_root`
@@ -237,11 +267,12 @@ fn plain_table(
     lake: &mut Lake<'_>,
     name: &str,
     batches: Box<dyn RecordBatchIterator>,
+    row_group_rows: usize,
 ) -> Result<(), LakeError> {
     let mut parts = Parts::new(
         name.to_owned(),
         batches.schema().clone(),
-        ROW_GROUP_ROWS,
+        row_group_rows,
         PART_MAX_BYTES,
     );
     for batch in batches {
