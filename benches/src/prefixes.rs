@@ -24,8 +24,8 @@ pub(crate) struct Options {
 /// Rows of each file.
 const ROWS: i64 = 100;
 
-/// Requests at once that the ideal allows: Owlake's default for listings and footers.
-const AT_ONCE: u64 = 64;
+/// Requests at once that the ideal allows: Owlake's default for footers.
+const AT_ONCE: u64 = 128;
 
 impl Options {
     /// Spread evenly: every run of 100 prefixes has its share of empty ones.

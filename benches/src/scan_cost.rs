@@ -1,9 +1,8 @@
 //! The scan-cost set: what each query reads, by the receipt and by the store's own count, cold and warm; and the same
 //! queries by other engines on the same store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use owlake::Lake;
 use owlake_mems3::{Counts, MemS3};
 use serde_json::json;
 
@@ -114,6 +113,16 @@ struct Column {
     defining: Counts,
 }
 
+impl Column {
+    fn new(engine: String) -> Self {
+        Self {
+            engine,
+            cells: Vec::new(),
+            defining: Counts::default(),
+        }
+    }
+}
+
 pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
     report.name("scan-cost");
     let store = start()?;
@@ -131,28 +140,125 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<(), Fa
         options.slowness.megabytes_per_second,
         options.runs
     ))?;
-    let (owlake, answers) = owlake(options, &store, report).await?;
-    let mut columns = vec![owlake];
+    let mut peers = Vec::new();
     if let Some(python) = &options.peers {
         for (name, script) in [
             ("DuckDB", "duckdb"),
             ("DataFusion", "datafusion"),
             ("ROAPI", "roapi"),
         ] {
-            columns.push(peer(options, &store, python, name, script, &answers, report)?);
+            peers.push(Peer::start(python, name, script, &peer_config(&store))?);
         }
     }
+    let mut columns = vec![Column::new(format!("Owlake {}", env!("CARGO_PKG_VERSION")))];
+    columns.extend(peers.iter().map(|peer| Column::new(peer.name.clone())));
+    let ddl = owlake::demo::lake::ddl(&format!("s3://{BUCKET}/"));
+    let mut table = receipt_table();
+    for query in &QUERIES {
+        let cells = in_turn(options, &store, &ddl, query, &mut peers, &mut columns, &mut table).await?;
+        for (column, cell) in columns.iter_mut().zip(cells) {
+            match cell {
+                Ok(both) => column.cells.push(both.map(Some)),
+                Err(error) => {
+                    report.line(&format!("- {}, {}: left out: {error}", column.engine, query.name))?;
+                    column.cells.push([None; 2]);
+                }
+            }
+        }
+    }
+    report.table(&table)?;
     comparison(&columns, report)
 }
 
-/// Owlake's runs, the table of its receipts, and its answers.
-async fn owlake(
+/// One engine's runs of one query, cold and warm.
+#[derive(Default)]
+struct Runs {
+    seconds: [Vec<f64>; 2],
+    last: [Cell; 2],
+}
+
+impl Runs {
+    fn add(&mut self, run: usize, seconds: f64, counts: &Counts) {
+        self.seconds[run].push(seconds);
+        self.last[run] = Cell {
+            seconds: median(&self.seconds[run]),
+            requests: counts.requests() + counts.unanswered_requests,
+            bytes: counts.object_body_bytes_sent,
+        };
+    }
+}
+
+/// One query on all engines, which take turns, so that what else the machine does meets all of them alike. A query
+/// that a peer cannot run, or answers differently, is told for it.
+async fn in_turn(
     options: &Options,
     store: &MemS3,
-    report: &mut Report,
-) -> Result<(Column, Vec<Vec<Vec<String>>>), Failure> {
-    let ddl = owlake::demo::lake::ddl(&format!("s3://{BUCKET}/"));
-    let mut table = Table::new(&[
+    ddl: &[String],
+    query: &Query,
+    peers: &mut [Peer],
+    columns: &mut [Column],
+    table: &mut Table,
+) -> Result<Vec<Result<[Cell; 2], Failure>>, Failure> {
+    let mut owlake = Runs::default();
+    let mut others: Vec<Result<Runs, Failure>> = peers.iter().map(|_| Ok(Runs::default())).collect();
+    let mut expected = None;
+    for turn in 0..options.runs.max(1) {
+        // A lake of its own: nothing of an earlier query is cached.
+        store.reset_log();
+        let lake = open(store, ddl).await?;
+        columns[0].defining = store.counts();
+        for (run, name) in RUNS.iter().enumerate() {
+            let m = measure(&lake, store, query.sql).await?;
+            owlake.add(run, m.seconds, &m.counts);
+            if turn + 1 == options.runs.max(1) {
+                table.row(receipt_row(query, name, owlake.last[run].seconds, &m));
+            }
+        }
+        if expected.is_none() {
+            let batches = lake.query(query.sql).run().await?.collect().await?;
+            expected = Some(normal(text_rows(&batches)?));
+        }
+        let expected = expected.as_ref().filter(|_| query.comparable);
+        for ((peer, runs), column) in peers.iter_mut().zip(&mut others).zip(&mut columns[1..]) {
+            if let Ok(sofar) = runs
+                && let Err(error) = peer_turn(store, peer, query, expected, sofar, column)
+            {
+                *runs = Err(error);
+            }
+        }
+    }
+    let others = others.into_iter().map(|runs| Ok(runs?.last));
+    Ok(std::iter::once(Ok(owlake.last)).chain(others).collect())
+}
+
+/// One turn of a peer, in a session of its own.
+fn peer_turn(
+    store: &MemS3,
+    peer: &mut Peer,
+    query: &Query,
+    expected: Option<&Vec<Vec<String>>>,
+    runs: &mut Runs,
+    column: &mut Column,
+) -> Result<(), Failure> {
+    let sql = query.peer_sql.unwrap_or(query.sql);
+    store.reset_log();
+    peer.open()?;
+    column.defining = store.counts();
+    for run in 0..RUNS.len() {
+        store.reset_log();
+        let answer = peer.run(sql)?;
+        let rows = normal(answer.rows);
+        if let Some(expected) = expected.filter(|expected| rows != **expected) {
+            return Err(format!("it answers {rows:?}, Owlake {expected:?}").into());
+        }
+        // Nobody else talks to the store now.
+        runs.add(run, answer.seconds, &store.counts());
+    }
+    Ok(())
+}
+
+fn receipt_table() -> Table {
+    Table::new(&[
         "query",
         "run",
         "seconds",
@@ -165,79 +271,35 @@ async fn owlake(
         "store bytes",
         "not needed",
         "cost_usd",
-    ]);
-    let (mut cells, mut answers) = (Vec::new(), Vec::new());
-    let mut defining = Counts::default();
-    for query in &QUERIES {
-        let mut runs: [Vec<Measured>; 2] = [Vec::new(), Vec::new()];
-        let mut last: Option<Lake> = None;
-        for _ in 0..options.runs.max(1) {
-            // A lake of its own: nothing of an earlier query is cached.
-            store.reset_log();
-            let lake = open(store, &ddl).await?;
-            defining = store.counts();
-            for run in &mut runs {
-                run.push(measure(&lake, store, query.sql).await?);
-            }
-            last = Some(lake);
-        }
-        let mut both = [None; 2];
-        for ((run, name), cell) in runs.iter().zip(RUNS).zip(&mut both) {
-            let times: Vec<f64> = run.iter().map(|m| m.seconds).collect();
-            let Some(m) = run.last() else { continue };
-            let requests = m.counts.requests();
-            let bytes = m.counts.object_body_bytes_sent;
-            let c = &m.receipt.counters;
-            table.row(vec![
-                query.name.to_owned(),
-                name.to_owned(),
-                seconds(median(&times)),
-                c.data_scanned_bytes.to_string(),
-                c.metadata_bytes.to_string(),
-                c.transferred_bytes.to_string(),
-                c.get_requests.to_string(),
-                c.list_requests.to_string(),
-                requests.to_string(),
-                bytes.to_string(),
-                bytes
-                    .saturating_sub(c.data_scanned_bytes + c.metadata_bytes)
-                    .to_string(),
-                m.receipt.cost_usd.to_string(),
-            ]);
-            *cell = Some(Cell {
-                seconds: median(&times),
-                requests,
-                bytes,
-            });
-        }
-        cells.push(both);
-        let lake = last.ok_or("no run")?;
-        answers.push(normal(text_rows(
-            &lake.query(query.sql).run().await?.collect().await?,
-        )?));
-    }
-    report.table(&table)?;
-    let engine = format!("Owlake {}", env!("CARGO_PKG_VERSION"));
-    let column = Column {
-        engine,
-        cells,
-        defining,
-    };
-    Ok((column, answers))
+    ])
 }
 
-/// A peer's runs. A query that it cannot run, or answers differently, is named and left out.
-fn peer(
-    options: &Options,
-    store: &MemS3,
-    python: &Path,
-    name: &str,
-    script: &str,
-    answers: &[Vec<Vec<String>>],
-    report: &mut Report,
-) -> Result<Column, Failure> {
+/// What the receipt of Owlake's last run says, and the store.
+fn receipt_row(query: &Query, run: &str, median_seconds: f64, m: &Measured) -> Vec<String> {
+    let c = &m.receipt.counters;
+    let bytes = m.counts.object_body_bytes_sent;
+    vec![
+        query.name.to_owned(),
+        run.to_owned(),
+        seconds(median_seconds),
+        c.data_scanned_bytes.to_string(),
+        c.metadata_bytes.to_string(),
+        c.transferred_bytes.to_string(),
+        c.get_requests.to_string(),
+        c.list_requests.to_string(),
+        m.counts.requests().to_string(),
+        bytes.to_string(),
+        bytes
+            .saturating_sub(c.data_scanned_bytes + c.metadata_bytes)
+            .to_string(),
+        m.receipt.cost_usd.to_string(),
+    ]
+}
+
+/// The store, and the tables in it.
+fn peer_config(store: &MemS3) -> serde_json::Value {
     let partitions = json!([{"name": "year", "type": "int"}, {"name": "month", "type": "string"}]);
-    let config = json!({
+    json!({
         "endpoint": store.endpoint(),
         "access_key": store.access_key(),
         "secret_key": store.secret_key(),
@@ -247,59 +309,7 @@ fn peer(
             {"name": "lineitem_by_month", "partitions": partitions},
             {"name": "lineitem"}, {"name": "orders"}, {"name": "customer"}, {"name": "nation"},
         ],
-    });
-    let mut peer = Peer::start(python, name, script, &config)?;
-    store.reset_log();
-    peer.open()?;
-    let defining = store.counts();
-    let mut cells = Vec::new();
-    for (query, expected) in QUERIES.iter().zip(answers) {
-        match peer_query(options, store, &mut peer, query, expected) {
-            Ok(both) => cells.push(both),
-            Err(error) => {
-                report.line(&format!("- {}, {}: left out: {error}", peer.name, query.name))?;
-                cells.push([None; 2]);
-            }
-        }
-    }
-    let engine = peer.name.clone();
-    Ok(Column {
-        engine,
-        cells,
-        defining,
     })
-}
-
-fn peer_query(
-    options: &Options,
-    store: &MemS3,
-    peer: &mut Peer,
-    query: &Query,
-    expected: &[Vec<String>],
-) -> Result<[Option<Cell>; 2], Failure> {
-    let sql = query.peer_sql.unwrap_or(query.sql);
-    let mut times = [Vec::new(), Vec::new()];
-    let mut both = [Cell::default(); 2];
-    for _ in 0..options.runs.max(1) {
-        peer.open()?;
-        for (times, cell) in times.iter_mut().zip(&mut both) {
-            store.reset_log();
-            let run = peer.run(sql)?;
-            let rows = normal(run.rows);
-            if query.comparable && rows != expected {
-                return Err(format!("it answers {rows:?}, Owlake {expected:?}").into());
-            }
-            times.push(run.seconds);
-            // Nobody else talks to the store now.
-            let counts = store.counts();
-            *cell = Cell {
-                seconds: median(times),
-                requests: counts.requests() + counts.unanswered_requests,
-                bytes: counts.object_body_bytes_sent,
-            };
-        }
-    }
-    Ok(both.map(Some))
 }
 
 fn comparison(columns: &[Column], report: &mut Report) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use crate::answers::{normal, text_rows};
 use crate::flight::{Server, binary, rows, timed};
 use crate::peers::Peer;
 use crate::plot::Chart;
-use crate::report::{Report, Table, geometric_mean, median, seconds};
+use crate::report::{Report, Table, geometric_mean, median, seconds, times_ideal};
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -90,45 +90,60 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<(), Fa
         peer.open()?;
         engines.push((peer.name.clone(), Engine::Peer(peer)));
     }
-    let mut columns: Vec<Column> = Vec::new();
-    let mut answers: Vec<Rows> = Vec::new();
-    for (name, mut engine) in engines {
-        let mut cells = Vec::new();
-        for (index, sql) in queries.iter().enumerate() {
-            let measured = engine.measure(sql, options.runs).await;
-            let cell = match (measured, answers.get(index)) {
-                (Ok((_, rows)), Some(expected)) if !alike(&rows, expected) => {
-                    Err("another answer".to_owned())
-                }
-                (Ok((times, rows)), _) => {
-                    if columns.is_empty() {
-                        answers.push(rows);
-                    }
-                    Ok(median(&times))
-                }
-                (Err(error), _) if columns.is_empty() => return Err(error),
-                (Err(error), _) => Err(error.to_string()),
-            };
-            cells.push(cell);
+    let mut columns: Vec<Column> = engines
+        .iter()
+        .map(|(name, _)| Column {
+            name: name.clone(),
+            cells: Vec::new(),
+        })
+        .collect();
+    for sql in &queries {
+        let cells = in_turn(&mut engines, sql, options.runs).await?;
+        for (column, cell) in columns.iter_mut().zip(cells) {
+            column.cells.push(cell);
         }
-        columns.push(Column { name, cells });
     }
     show(&columns, report)
 }
 
+/// Seconds of one query on each engine, which take turns, so that what else the machine does meets all of them alike.
+async fn in_turn(
+    engines: &mut [(String, Engine)],
+    sql: &str,
+    runs: usize,
+) -> Result<Vec<Result<f64, String>>, Failure> {
+    let mut expected: Option<Rows> = None;
+    let mut times: Vec<Result<Vec<f64>, String>> = Vec::new();
+    for (_, engine) in engines.iter_mut() {
+        times.push(match (engine.answer(sql).await, &expected) {
+            (Ok(rows), Some(expected)) if !alike(&rows, expected) => Err("another answer".to_owned()),
+            (Ok(rows), None) => {
+                expected = Some(rows);
+                Ok(Vec::new())
+            }
+            (Ok(_), Some(_)) => Ok(Vec::new()),
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(_)) => Err(error.to_string()),
+        });
+    }
+    for _ in 0..runs.max(1) {
+        for ((_, engine), times) in engines.iter_mut().zip(&mut times) {
+            if let Ok(times) = times {
+                times.push(engine.once(sql).await?);
+            }
+        }
+    }
+    Ok(times.into_iter().map(|times| Ok(median(&times?))).collect())
+}
+
 impl Engine {
-    /// Seconds of each counted run, and the rows of the one before.
-    async fn measure(&mut self, sql: &str, runs: usize) -> Result<(Vec<f64>, Rows), Failure> {
-        let answer = match self {
+    /// The rows of a run that is not counted.
+    async fn answer(&mut self, sql: &str) -> Result<Rows, Failure> {
+        Ok(normal(match self {
             Self::Owlake(client) => text_rows(&rows(client, sql).await?)?,
             Self::DataFusion(context) => text_rows(&context.sql(sql).await?.collect().await?)?,
             Self::Peer(peer) => peer.run(sql)?.rows,
-        };
-        let mut times = Vec::new();
-        for _ in 0..runs.max(1) {
-            times.push(self.once(sql).await?);
-        }
-        Ok((times, normal(answer)))
+        }))
     }
 
     async fn once(&mut self, sql: &str) -> Result<f64, Failure> {
@@ -241,6 +256,7 @@ fn show(columns: &[Column], report: &mut Report) -> Result<(), Failure> {
     }
     table.row(row);
     report.table(&table)?;
+    ratios(columns, &common, report)?;
     for column in columns {
         for (index, cell) in column.cells.iter().enumerate() {
             if let Err(why) = cell {
@@ -256,4 +272,21 @@ fn show(columns: &[Column], report: &mut Report) -> Result<(), Failure> {
         logarithmic: true,
     };
     report.plot("tpch", &chart)
+}
+
+/// How Owlake compares with each of the others, over the queries `common` to all.
+fn ratios(columns: &[Column], common: &[usize], report: &mut Report) -> Result<(), Failure> {
+    let mean = |column: &Column| {
+        let cells = common
+            .iter()
+            .filter_map(|i| column.cells[*i].as_ref().ok().copied());
+        geometric_mean(&cells.collect::<Vec<_>>())
+    };
+    if let Some((owlake, others)) = columns.split_first() {
+        for other in others {
+            let ratio = times_ideal(mean(owlake), mean(other));
+            report.line(&format!("Owlake takes {ratio} times as long as {}.", other.name))?;
+        }
+    }
+    report.line("")
 }
