@@ -251,6 +251,10 @@ fn base_state(runtime: &Arc<RuntimeEnv>, threads: usize) -> SessionState {
         .with_collect_statistics(false);
     let options = config.options_mut();
     options.execution.planning_concurrency = threads;
+    // A build side up to this goes into one hash table. With few threads, building it by one of them takes less time
+    // than dealing the rows of both sides to all; with 64 the two are what DataFusion's defaults are.
+    options.optimizer.hash_join_single_partition_threshold = (64 << 20) / threads;
+    options.optimizer.hash_join_single_partition_threshold_rows = (8 << 20) / threads;
     options.execution.skip_physical_aggregate_schema_check = true;
     options.execution.parquet.coerce_int96 = Some("ms".to_owned());
     options.sql_parser.enable_ident_normalization = false;
