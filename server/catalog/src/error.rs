@@ -154,6 +154,9 @@ pub enum CatalogError {
     /// SQLite refused.
     #[error("catalog database failed")]
     Sqlite(#[from] rusqlite::Error),
+    /// What a catalog outside of this process said.
+    #[error(transparent)]
+    External(Fault),
     /// The catalog thread is gone (server is stopping).
     #[error("catalog is closed")]
     Closed,
@@ -162,7 +165,12 @@ pub enum CatalogError {
 impl From<CatalogError> for Fault {
     fn from(error: CatalogError) -> Self {
         use CatalogError as E;
+        let error = match error {
+            E::External(fault) => return fault,
+            error => error,
+        };
         let code = match &error {
+            E::External(fault) => fault.code(),
             E::DatabaseNotFound(_) => Code::SchemaNotFound,
             E::DatabaseExists(_) => Code::SchemaAlreadyExists,
             E::DatabaseNotEmpty(..) => Code::SchemaNotEmpty,

@@ -198,6 +198,11 @@ pub enum Command {
         /// At least one; no locations.
         partitions: Vec<PartitionSpec>,
     },
+    /// `SHOW CATALOGS [LIKE 'p']`
+    ShowCatalogs {
+        /// Names to keep.
+        pattern: Option<NamePattern>,
+    },
     /// `SHOW {DATABASES|SCHEMAS} [LIKE 'p']`
     ShowDatabases {
         /// Names to keep.
@@ -281,7 +286,8 @@ impl Command {
             | Self::AddPartitions { .. }
             | Self::DropPartitions { .. } => StatementClass::Ddl,
             Self::Limits(command) => command.class(),
-            Self::ShowDatabases { .. }
+            Self::ShowCatalogs { .. }
+            | Self::ShowDatabases { .. }
             | Self::ShowTables { .. }
             | Self::ShowPartitions { .. }
             | Self::ShowColumns { .. }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use owlake_fault::Fault;
+use owlake_fault::{Code, Fault};
 use owlake_scan::GlueTable;
 
 use crate::authorizer::Action;
@@ -19,6 +19,14 @@ impl Engine {
         database: &str,
         table: &str,
     ) -> Result<Arc<dyn TableProvider>, Fault> {
+        if self.shared.resolver.connector(catalog).is_some() {
+            return Err(Fault::new(
+                Code::NotSupported,
+                format!(
+                    "catalog `{catalog}` is another database: its tables are for the engine's own queries"
+                ),
+            ));
+        }
         let row = self
             .shared
             .resolver

@@ -20,9 +20,11 @@ use owlake_scan::{AheadStatus, InFlight, ScanConfig, Stores};
 use crate::admission::Admission;
 use crate::authorizer::{AllowAll, Authorizer};
 use crate::config::EngineConfig;
+use crate::connector::Connector;
 use crate::context::QueryContext;
 use crate::meters::Meters;
 use crate::query::{Accounting, NoObserver, Prepared, QueryAccount, QueryFailure, QueryObserver, Submitted};
+use crate::remote_store::RemoteStore;
 use crate::resolve::{QueryCatalogs, Resolver};
 use crate::reuse::ResultStore;
 use crate::runtime::Runtimes;
@@ -62,6 +64,7 @@ pub struct EngineBuilder {
     config: EngineConfig,
     scan_config: ScanConfig,
     catalogs: BTreeMap<String, Arc<dyn CatalogStore>>,
+    connectors: BTreeMap<String, Arc<dyn Connector>>,
     ledger: Arc<Ledger>,
     stores: Arc<Stores>,
     caches: Option<Arc<ScanCaches>>,
@@ -86,6 +89,7 @@ impl EngineBuilder {
             config: EngineConfig::default(),
             scan_config: ScanConfig::default(),
             catalogs: BTreeMap::new(),
+            connectors: BTreeMap::new(),
             ledger,
             stores,
             caches: None,
@@ -104,6 +108,15 @@ impl EngineBuilder {
     pub fn catalog(mut self, name: impl Into<String>, store: Arc<dyn CatalogStore>) -> Self {
         self.catalogs.insert(name.into(), store);
         self
+    }
+
+    /// Adds a catalog over another database under a lower-case name.
+    #[must_use]
+    pub fn connector(mut self, name: impl Into<String>, connector: Arc<dyn Connector>) -> Self {
+        let name = name.into();
+        let store = Arc::new(RemoteStore(Arc::clone(&connector)));
+        self.connectors.insert(name.clone(), connector);
+        self.catalog(name, store)
     }
 
     /// Limits of the engine.
@@ -187,6 +200,7 @@ impl EngineBuilder {
                         Arc::clone(&caches),
                     )
                     .with_server(Arc::clone(&results), config.server_settings.clone())
+                    .with_connectors(self.connectors)
                     .with_quotas(quotas),
                 ),
                 admission: Admission::new(config.max_running, config.max_queued),

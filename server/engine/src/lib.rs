@@ -7,6 +7,7 @@ mod admission;
 mod authorizer;
 mod commands;
 mod config;
+mod connector;
 mod context;
 mod detached;
 mod engine;
@@ -14,6 +15,7 @@ mod error;
 mod memory;
 mod meters;
 mod query;
+mod remote_store;
 pub mod resolve;
 mod reuse;
 pub mod runtime;
@@ -25,6 +27,7 @@ mod workgroups;
 
 pub use authorizer::{Action, AllowAll, Authorizer, Resource};
 pub use config::{EngineConfig, ServerSetting, WorkgroupConfig, WorkgroupState};
+pub use connector::{Connector, RemoteRelation, RemoteScope};
 pub use context::{
     DEFAULT_CATALOG, DEFAULT_DATABASE, DEFAULT_WORKGROUP, Principal, QueryContext, SessionSettings,
 };

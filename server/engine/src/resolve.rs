@@ -14,6 +14,7 @@ use owlake_scan::cache::{CacheStatus, ScanCaches};
 
 use crate::authorizer::{Action, Authorizer, Resource};
 use crate::config::ServerSetting;
+use crate::connector::Connector;
 use crate::context::QueryContext;
 use crate::reuse::ResultStore;
 use crate::system_tables;
@@ -27,6 +28,8 @@ pub const INFORMATION_SCHEMA: &str = "information_schema";
 #[derive(Debug)]
 pub struct Resolver {
     catalogs: BTreeMap<String, Arc<dyn CatalogStore>>,
+    /// Those of the catalogs that are other databases.
+    connectors: BTreeMap<String, Arc<dyn Connector>>,
     authorizer: Arc<dyn Authorizer>,
     ledger: Arc<Ledger>,
     caches: Arc<ScanCaches>,
@@ -45,6 +48,7 @@ impl Resolver {
     ) -> Self {
         Self {
             catalogs,
+            connectors: BTreeMap::new(),
             authorizer,
             ledger,
             caches,
@@ -74,6 +78,18 @@ impl Resolver {
             all.push(results.status().await);
         }
         all
+    }
+
+    /// With the connectors behind some of the catalogs.
+    #[must_use]
+    pub(crate) fn with_connectors(mut self, connectors: BTreeMap<String, Arc<dyn Connector>>) -> Self {
+        self.connectors = connectors;
+        self
+    }
+
+    /// The database behind a catalog, where that is another one than the lake.
+    pub fn connector(&self, catalog: &str) -> Option<&Arc<dyn Connector>> {
+        self.connectors.get(catalog)
     }
 
     /// With the quotas that `system.quota_usage` shows.
@@ -167,6 +183,17 @@ impl Resolver {
                 return system_tables::information_schema(self, context, catalog, table).await;
             }
             _ => {}
+        }
+        if let Some(connector) = self.connector(catalog) {
+            // Asks the authorizer, and says what is missing.
+            let row = self
+                .table_row(context, Action::Read, catalog, database, table)
+                .await?;
+            let found = connector.table(database, table).await?;
+            return found.ok_or_else(|| {
+                let name = row.qualified_name();
+                Fault::new(Code::TableNotFound, format!("table `{name}` does not exist"))
+            });
         }
         if table.contains('$') {
             return Err(Fault::new(

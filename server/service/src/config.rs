@@ -3,6 +3,7 @@
 //! The only place that reads environment variables. Flags come on top in `args.rs`. Keys of features that are
 //! not built yet are unknown here, and unknown keys are refused with their place.
 
+mod catalog;
 mod environment;
 mod file;
 mod ledger;
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 use owlake_metering::Usd;
 use serde::{Deserialize, Serialize};
 
+pub use catalog::CatalogConfig;
+pub(crate) use catalog::name_is_usable;
 pub use environment::{AwsEnvironment, Environment};
 pub use ledger::{LedgerSection, QuotaSection, WorkgroupConfig};
 pub use scan::ScanSection;
@@ -41,6 +44,8 @@ pub struct Config {
     pub tls: TlsSection,
     /// Who may connect.
     pub auth: AuthSection,
+    /// Other databases beside the lake.
+    pub catalog: Vec<CatalogConfig>,
     /// Object stores, by prefix; the longest matching prefix decides.
     pub location: Vec<LocationConfig>,
     /// Limits of the process and defaults for queries.
@@ -425,6 +430,16 @@ impl Config {
         }
         if let Some(twice) = first_twice(self.location.iter().map(|location| location.prefix.as_str())) {
             return invalid("location", format!("prefix `{twice}` is there twice"));
+        }
+        if let Some(bad) = self.catalog.iter().find(|catalog| !name_is_usable(&catalog.name)) {
+            let message = format!(
+                "name `{}` is taken or is not made of lower-case letters, digits, `_`, `-` and `@`",
+                bad.name
+            );
+            return invalid("catalog", message);
+        }
+        if let Some(twice) = first_twice(self.catalog.iter().map(|catalog| catalog.name.as_str())) {
+            return invalid("catalog", format!("name `{twice}` is there twice"));
         }
         if self.workgroup.iter().any(|group| group.name.is_empty()) {
             return invalid("workgroup", "an entry has no name".to_owned());

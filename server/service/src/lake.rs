@@ -56,6 +56,26 @@ impl LakeBuilder {
         self
     }
 
+    /// Adds a catalog over another database: a connector (`postgresql`) and its properties (docs/federation.md).
+    /// Nothing connects before its tables are asked for. References to secrets lead to this process's environment
+    /// and files.
+    pub fn catalog<K: Into<String>, V: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        connector: impl Into<String>,
+        properties: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.parts.catalogs.push(crate::config::CatalogConfig {
+            name: name.into(),
+            connector: connector.into(),
+            properties: properties
+                .into_iter()
+                .map(|(k, v)| (k.into(), v.into()))
+                .collect(),
+        });
+        self
+    }
+
     /// Reaches buckets under `prefix` with these keys at an S3-compatible endpoint (plain HTTP allowed).
     pub fn s3_endpoint(
         mut self,

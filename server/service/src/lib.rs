@@ -9,6 +9,7 @@ pub mod args;
 #[cfg(feature = "server")]
 pub mod auth;
 mod aws;
+mod catalogs;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod demo;

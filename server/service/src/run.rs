@@ -114,6 +114,9 @@ async fn open_lake(config: &EngineConfig, metrics: Option<&Arc<Metrics>>) -> Res
     for location in &config.allowed_locations {
         builder = builder.allow_location(location);
     }
+    for catalog in &config.config.catalog {
+        builder = builder.catalog(&catalog.name, &catalog.connector, catalog.properties.clone());
+    }
     if let Some(metrics) = metrics {
         builder = builder.observers(observers::observers(metrics));
     }

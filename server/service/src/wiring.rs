@@ -15,7 +15,7 @@ use owlake_scan::cache::{CacheObserver, ScanCaches};
 use owlake_scan::location::AllowedRoots;
 use owlake_scan::{S3Access, ScanConfig, Stores};
 
-use crate::config::Secret;
+use crate::config::{CatalogConfig, Environment, Secret};
 use crate::webhook;
 
 /// File of the query history in the data directory.
@@ -28,6 +28,8 @@ pub(crate) struct Parts {
     pub data_dir: Option<PathBuf>,
     /// Roots of tables, partitions and keys.
     pub allowed_locations: Vec<String>,
+    /// Other databases beside the lake.
+    pub catalogs: Vec<CatalogConfig>,
     /// How S3 is reached.
     pub s3: Vec<S3Access>,
     /// Limits of the engine.
@@ -106,6 +108,10 @@ pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fa
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
     let runtimes = Runtimes::start(io, threads)
         .map_err(|e| Fault::new(Code::GenericInternalError, "threads cannot be started").with_source(e))?;
+    let connectors = match parts.catalogs {
+        none if none.is_empty() => Vec::new(),
+        catalogs => crate::catalogs::open(catalogs, Environment::of_process(), &runtimes)?,
+    };
     let quota_observer = match parts.quota_webhook {
         Some(url) => Some(webhook::observer(url, http, parts.observers.quotas, &runtimes)),
         None => parts.observers.quotas,
@@ -121,7 +127,12 @@ pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fa
     };
     let caches = Arc::new(ScanCaches::open(&parts.scan, parts.observers.caches)?);
     let clock = parts.clock.unwrap_or(now);
-    let engine = EngineBuilder::new(runtimes, Arc::new(stores), Arc::new(ledger), clock)
+    let builder = EngineBuilder::new(runtimes, Arc::new(stores), Arc::new(ledger), clock);
+    let engine = connectors
+        .into_iter()
+        .fold(builder, |builder, (name, connector)| {
+            builder.connector(name, connector)
+        })
         .catalog(DEFAULT_CATALOG, Arc::clone(&catalog) as _)
         .config(parts.engine)
         .scan_config(parts.scan)

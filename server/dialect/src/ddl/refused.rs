@@ -86,7 +86,6 @@ const REFUSED: &[(&[&str], &str, Option<&str>)] = &[
     (&["SHOW", "CREATE", "DATABASE"], "SHOW CREATE DATABASE", None),
     (&["SHOW", "CREATE", "SCHEMA"], "SHOW CREATE SCHEMA", None),
     (&["SHOW", "VIEWS"], "SHOW VIEWS", None),
-    (&["SHOW", "CATALOGS"], "SHOW CATALOGS", None),
     (&["SHOW", "STATS"], "SHOW STATS", None),
     (&["SHOW", "GRANTS"], "SHOW GRANTS", None),
     (&["SHOW", "GRANT"], "SHOW GRANT", None),

@@ -13,6 +13,11 @@ pub(super) fn show(cursor: &mut Cursor) -> Result<Command, DialectError> {
             pattern: name_pattern(cursor)?,
         });
     }
+    if cursor.accept(&["CATALOGS"]) {
+        return Ok(Command::ShowCatalogs {
+            pattern: sql_pattern(cursor)?,
+        });
+    }
     if cursor.accept(&["TABLES"]) {
         let database = accept_in(cursor).then(|| cursor.database_name()).transpose()?;
         return Ok(Command::ShowTables {
@@ -54,7 +59,7 @@ pub(super) fn show(cursor: &mut Cursor) -> Result<Command, DialectError> {
         });
     }
     Err(cursor.unexpected(
-        "DATABASES, SCHEMAS, TABLES, PARTITIONS, COLUMNS, CREATE TABLE, TBLPROPERTIES, SESSION or FUNCTIONS",
+        "CATALOGS, DATABASES, SCHEMAS, TABLES, PARTITIONS, COLUMNS, CREATE TABLE, TBLPROPERTIES, SESSION or FUNCTIONS",
     ))
 }
 

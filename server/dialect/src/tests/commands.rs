@@ -273,6 +273,7 @@ fn small_statements_have_their_shapes() {
         ),
         ("SHOW SESSION", Command::ShowSession { pattern: None }),
         ("SHOW FUNCTIONS", Command::ShowFunctions { pattern: None }),
+        ("SHOW CATALOGS", Command::ShowCatalogs { pattern: None }),
         (
             "USE Db",
             Command::Use {

@@ -88,6 +88,7 @@ impl CommandRunner {
                 if_exists,
                 partitions,
             } => self.drop_partitions(&table, partitions, if_exists).await,
+            Command::ShowCatalogs { pattern } => self.show_catalogs(pattern.as_ref()),
             Command::ShowDatabases { pattern } => self.show_databases(pattern.as_ref()).await,
             Command::ShowTables { database, pattern } => {
                 self.show_tables(database.as_ref(), pattern.as_ref()).await
@@ -165,6 +166,7 @@ fn refuse_reserved(database: &str) -> Result<(), Fault> {
 /// The schema of a command's rows before it has run; `None` for statements without a result set.
 pub(crate) fn result_schema(command: &Command) -> Option<SchemaRef> {
     let names: &[&str] = match command {
+        Command::ShowCatalogs { .. } => &["Catalog"],
         Command::ShowDatabases { .. } => &["database_name"],
         Command::ShowTables { .. } => &["tab_name"],
         Command::ShowPartitions { .. } => &["partition"],

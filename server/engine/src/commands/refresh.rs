@@ -16,6 +16,11 @@ impl CommandRunner {
     /// Listings, footers, indexes and data below every place where the table's files may lie.
     pub(super) async fn refresh_table(&self, name: &TableName) -> Result<CommandOutcome, Fault> {
         let full = self.full_name(name);
+        if let Some(connector) = self.resolver.connector(&full.catalog) {
+            connector.refresh();
+            self.row(&full, Action::Read).await?;
+            return Ok(CommandOutcome::nothing());
+        }
         let table = self.row(&full, Action::Read).await?;
         let mut places = roots_of(&table)?;
         if places.is_empty() {

@@ -56,6 +56,11 @@ impl CommandRunner {
         one_column("tab_name", names.into_iter().filter(|n| kept(pattern, n)))
     }
 
+    pub(super) fn show_catalogs(&self, pattern: Option<&NamePattern>) -> Result<CommandOutcome, Fault> {
+        let names = self.resolver.catalog_names().into_iter();
+        one_column("Catalog", names.filter(|name| kept(pattern, name)))
+    }
+
     async fn readable(&self, name: &TableName) -> Result<Arc<Table>, Fault> {
         self.row(&self.full_name(name), Action::Read).await
     }
@@ -164,6 +169,16 @@ impl CommandRunner {
 
     pub(super) async fn show_create_table(&self, name: &TableName) -> Result<CommandOutcome, Fault> {
         let table = self.readable(name).await?;
+        let catalog = self.full_name(name).catalog;
+        if self.resolver.connector(&catalog).is_some() {
+            return Err(Fault::new(
+                Code::NotSupported,
+                format!(
+                    "catalog `{catalog}` is another database, which alone can tell how a table is created"
+                ),
+            )
+            .with_hint("DESCRIBE shows its columns."));
+        }
         one_column(
             "createtab_stmt",
             create_statement(&table)

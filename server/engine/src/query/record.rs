@@ -271,7 +271,11 @@ impl QueryAccount {
             receipt.statement_type,
             receipt.state,
             receipt.reused_query_id.is_some(),
-            receipt.counters.data_scanned_bytes,
+            // Athena adds up what all data sources gave.
+            receipt
+                .counters
+                .data_scanned_bytes
+                .saturating_add(receipt.counters.remote_bytes),
         );
         receipt.athena_cost_usd = billing.cost(receipt.billed_bytes);
         receipt.cost_usd = self.accounting.price.cost(&receipt.counters);

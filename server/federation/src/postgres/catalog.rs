@@ -1,5 +1,6 @@
 //! What a database holds: schemas, tables and views, their columns and how large they are, as its own catalog says.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -74,7 +75,7 @@ impl RemoteTable {
         &self.schema
     }
 
-    fn new(
+    pub(super) fn new(
         schema_name: String,
         name: String,
         kind: RelationKind,
@@ -133,29 +134,28 @@ const SCHEMAS: &str = "SELECT nspname FROM pg_namespace \
     WHERE nspname = ANY($1) OR ($1 IS NULL AND nspname !~ '^pg_' AND nspname <> 'information_schema') \
     ORDER BY nspname";
 
-const RELATIONS: &str = "SELECT c.relname, c.relkind::text FROM pg_class c \
+/// Tables and views of a schema. Of one by its name also a partition, which is else part of its table.
+const RELATIONS: &str = "SELECT c.oid, c.relname, c.relkind::text, c.reltuples::float8, c.relpages FROM pg_class c \
     JOIN pg_namespace n ON n.oid = c.relnamespace \
-    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition ORDER BY c.relname";
-
-const RELATION: &str = "SELECT c.oid, c.relkind::text, c.reltuples::float8, c.relpages FROM pg_class c \
-    JOIN pg_namespace n ON n.oid = c.relnamespace \
-    WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
+    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
+      AND (c.relname = $2 OR ($2 IS NULL AND NOT c.relispartition)) \
+    ORDER BY c.relname";
 
 /// Domains are followed to what they are over; the modifier is the one of the last step.
-const COLUMNS: &str = "WITH RECURSIVE step(attnum, type, modifier) AS ( \
-      SELECT attnum, atttypid, atttypmod FROM pg_attribute \
-      WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped \
+const COLUMNS: &str = "WITH RECURSIVE step(relation, attnum, type, modifier) AS ( \
+      SELECT attrelid, attnum, atttypid, atttypmod FROM pg_attribute \
+      WHERE attrelid = ANY($1) AND attnum > 0 AND NOT attisdropped \
     UNION ALL \
-      SELECT s.attnum, t.typbasetype, t.typtypmod FROM step s JOIN pg_type t ON t.oid = s.type \
+      SELECT s.relation, s.attnum, t.typbasetype, t.typtypmod FROM step s JOIN pg_type t ON t.oid = s.type \
       WHERE t.typtype = 'd') \
     SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attndims::int4, \
-      t.oid, s.modifier, e.oid, e.typtype::text, coalesce(c.collisdeterministic, true) \
+      t.oid, s.modifier, e.oid, e.typtype::text, coalesce(c.collisdeterministic, true), a.attrelid \
     FROM pg_attribute a \
-    JOIN step s ON s.attnum = a.attnum \
+    JOIN step s ON s.relation = a.attrelid AND s.attnum = a.attnum \
     JOIN pg_type t ON t.oid = s.type AND t.typtype <> 'd' \
     LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid \
     LEFT JOIN pg_collation c ON c.oid = a.attcollation \
-    WHERE a.attrelid = $1 ORDER BY a.attnum";
+    ORDER BY a.attrelid, a.attnum";
 
 /// Schemas, as the database writes them, sorted.
 pub(super) async fn schemas(client: &Client, config: &PostgresConfig) -> Result<Vec<String>, PostgresError> {
@@ -166,55 +166,42 @@ pub(super) async fn schemas(client: &Client, config: &PostgresConfig) -> Result<
     rows.iter().map(|row| cell(row, 0)).collect()
 }
 
-/// Tables and views of a schema, sorted. Partitions are part of their table.
+/// Tables and views of a schema, sorted, or one of them by its exact name. Partitions are part of their table.
 pub(super) async fn relations(
-    client: &Client,
-    schema: &str,
-) -> Result<Vec<(String, RelationKind)>, PostgresError> {
-    let rows = client
-        .query(RELATIONS, &[&schema])
-        .await
-        .map_err(PostgresError::running)?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
-        if let Some(kind) = RelationKind::from_code(cell(row, 1)?) {
-            found.push((cell(row, 0)?, kind));
-        }
-    }
-    Ok(found)
-}
-
-/// A table or view by its exact name.
-pub(super) async fn relation(
     client: &Client,
     config: &PostgresConfig,
     schema: &str,
-    name: &str,
-) -> Result<Option<RemoteTable>, PostgresError> {
-    let found = client
-        .query_opt(RELATION, &[&schema, &name])
+    name: Option<&str>,
+) -> Result<Vec<Arc<RemoteTable>>, PostgresError> {
+    let rows = client
+        .query(RELATIONS, &[&schema, &name])
         .await
         .map_err(PostgresError::running)?;
-    let Some(found) = found else { return Ok(None) };
-    let Some(kind) = RelationKind::from_code(cell(&found, 1)?) else {
-        return Ok(None);
-    };
-    let rows = estimated_rows(cell(&found, 2)?, cell(&found, 3)?);
-    let columns = client
-        .query(COLUMNS, &[&cell::<Oid>(&found, 0)?])
-        .await
-        .map_err(PostgresError::running)?;
-    let columns = columns
+    let ids = rows
         .iter()
-        .map(|row| column(row, config))
-        .collect::<Result<_, _>>()?;
-    Ok(Some(RemoteTable::new(
-        schema.to_owned(),
-        name.to_owned(),
-        kind,
-        rows,
-        columns,
-    )))
+        .map(|row| cell::<Oid>(row, 0))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut columns: HashMap<Oid, Vec<RemoteColumn>> = HashMap::new();
+    for row in &client
+        .query(COLUMNS, &[&ids])
+        .await
+        .map_err(PostgresError::running)?
+    {
+        columns
+            .entry(cell(row, 8)?)
+            .or_default()
+            .push(column(row, config)?);
+    }
+    let mut found = Vec::with_capacity(rows.len());
+    for (row, id) in rows.iter().zip(ids) {
+        if let Some(kind) = RelationKind::from_code(cell(row, 2)?) {
+            let tuples = estimated_rows(cell(row, 3)?, cell(row, 4)?);
+            let columns = columns.remove(&id).unwrap_or_default();
+            let table = RemoteTable::new(schema.to_owned(), cell(row, 1)?, kind, tuples, columns);
+            found.push(Arc::new(table));
+        }
+    }
+    Ok(found)
 }
 
 /// -1 says that nobody has counted; before PostgreSQL 14 an empty table says the same.

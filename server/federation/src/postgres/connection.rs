@@ -44,7 +44,7 @@ impl fmt::Debug for Spawner {
 }
 
 /// Makes connections.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Connector {
     config: Arc<PostgresConfig>,
     secrets: Arc<dyn SecretSource>,
@@ -129,11 +129,18 @@ impl Manager for Connector {
 
     async fn create(&self) -> Result<Connection, PostgresError> {
         let limit = self.config.limits.connect_timeout;
-        // On the heap: all the steps of a log-in with TLS are one large future.
-        match tokio::time::timeout(limit, Box::pin(self.connect())).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(PostgresError::ConnectTimeout(limit)),
-        }
+        // Sockets belong to the threads that make them: whoever plans or computes only waits.
+        let (done, made) = oneshot::channel();
+        let connector = self.clone();
+        self.spawner.spawn(async move {
+            let made = match tokio::time::timeout(limit, connector.connect()).await {
+                Ok(result) => result,
+                Err(_elapsed) => Err(PostgresError::ConnectTimeout(limit)),
+            };
+            // Where nobody waits any more, the connection is closed again.
+            let _unwanted = done.send(made);
+        });
+        made.await.unwrap_or(Err(PostgresError::ConnectTimeout(limit)))
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<PostgresError> {

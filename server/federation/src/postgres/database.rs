@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use moka::future::Cache;
 use owlake_fault::{Code, Fault};
 
-use super::catalog::{self, RelationKind, RemoteTable};
+use super::catalog::{self, RemoteTable};
 use super::config::PostgresConfig;
 use super::connection::{Connections, Lease, Spawner};
 use super::error::PostgresError;
@@ -21,7 +21,7 @@ const MAX_LISTS: u64 = 1_000;
 /// Longest catalog query.
 const CATALOG_TIMEOUT: Duration = Duration::from_secs(30);
 
-type Relations = Arc<Vec<(String, RelationKind)>>;
+type Relations = Arc<Vec<Arc<RemoteTable>>>;
 
 /// A database under a catalog's name.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Database {
         self.cached(self.schemas.try_get_with((), self.faulty(load)).await)
     }
 
-    /// Tables and views of a schema, by their names in the database; nothing where there is no such schema.
+    /// Tables and views of a schema, sorted by their names in the database; nothing where there is no such schema.
     ///
     /// # Errors
     /// The database cannot be asked, or two schemas differ only by case.
@@ -99,7 +99,7 @@ impl Database {
         };
         let load = async {
             let lease = self.ask().await?;
-            let found = catalog::relations(lease.client()?, &schema).await;
+            let found = catalog::relations(lease.client()?, &self.config, &schema, None).await;
             self.answered(lease, found).await.map(Arc::new)
         };
         self.cached(
@@ -121,7 +121,7 @@ impl Database {
             return Ok(Some(found));
         }
         let relations = self.relations(&schema).await?;
-        match self.unique("table", table, relations.iter().map(|(name, _)| name))? {
+        match self.unique("table", table, relations.iter().map(|table| &table.name))? {
             Some(name) => self.described(&schema, name).await,
             None => Ok(None),
         }
@@ -159,7 +159,8 @@ impl Database {
         }
     }
 
-    /// The next batch of a scan; `None` after the last. Cancel safe.
+    /// The next batch of a scan; `None` after the last. Dropped before it has returned, rows are lost: drop all of
+    /// them then.
     ///
     /// # Errors
     /// The connection broke, the server failed, a value has no place in its type, or the observer ended it.
@@ -196,11 +197,11 @@ impl Database {
         let missing = || Fault::new(Code::TableNotFound, "");
         let load = async {
             let lease = self.ask().await?;
-            let found = catalog::relation(lease.client()?, &self.config, schema, table).await;
-            self.answered(lease, found).await
+            let found = catalog::relations(lease.client()?, &self.config, schema, Some(table)).await;
+            Ok(self.answered(lease, found).await?.pop())
         };
         // Only what exists is kept.
-        let load = async { self.faulty(load).await?.map(Arc::new).ok_or_else(missing) };
+        let load = async { self.faulty(load).await?.ok_or_else(missing) };
         let key = (schema.to_owned(), table.to_owned());
         match self.tables.try_get_with(key, load).await {
             Ok(found) => Ok(Some(found)),
@@ -210,7 +211,7 @@ impl Database {
     }
 
     /// The schema of a name in any case.
-    async fn schema(&self, name: &str) -> Result<Option<String>, Fault> {
+    pub(super) async fn schema(&self, name: &str) -> Result<Option<String>, Fault> {
         let schemas = self.schemas().await?;
         Ok(self.unique("schema", name, schemas.iter())?.cloned())
     }

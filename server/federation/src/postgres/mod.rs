@@ -6,17 +6,22 @@
 mod catalog;
 mod config;
 mod connection;
+mod connector;
 mod copy;
 mod database;
 mod error;
+mod exec;
+mod filter;
 mod mapping;
 mod quoting;
 mod scan;
+mod table;
 mod tls;
 
 pub use catalog::{RelationKind, RemoteColumn, RemoteTable};
 pub use config::{Limits, NumericMapping, PostgresConfig, TlsMode};
 pub use connection::Spawner;
+pub use connector::PostgresConnector;
 pub use database::Database;
 pub use error::PostgresError;
 pub use quoting::{identifier, literal};

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use bytes::Bytes;
 use futures::StreamExt;
+use futures::stream::ReadyChunks;
 use owlake_fault::Fault;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{CopyOutStream, Statement};
@@ -71,23 +74,30 @@ impl ScanRequest {
 }
 
 /// Who is told what arrives, while it does.
+#[async_trait]
 pub trait RowsObserver: Send + Sync {
-    /// Payload bytes of one message.
+    /// Payload bytes of messages that arrived together. Nothing more is taken before this returns.
     ///
     /// # Errors
     /// A fault ends the statement: a cap is reached.
-    fn received(&self, bytes: u64) -> Result<(), Fault>;
+    async fn received(&self, bytes: u64) -> Result<(), Fault>;
 
     /// Rows of one batch.
     fn rows(&self, rows: u64);
 }
+
+/// Messages that arrived together.
+type Messages = Pin<Box<ReadyChunks<CopyOutStream>>>;
+
+/// The most messages that are looked at together: a message is a row.
+const MESSAGES: usize = 256;
 
 /// The rows of a running statement.
 pub struct RemoteRows {
     source: String,
     decoder: Decoder,
     observer: Arc<dyn RowsObserver>,
-    open: Option<(Pin<Box<CopyOutStream>>, Lease)>,
+    open: Option<(Messages, Lease)>,
 }
 
 impl fmt::Debug for RemoteRows {
@@ -145,7 +155,7 @@ pub(super) async fn start(
                 decoder: Decoder::new(schema, &decodes),
                 source: sql,
                 observer,
-                open: Some((Box::pin(stream), lease)),
+                open: Some((Box::pin(stream.ready_chunks(MESSAGES)), lease)),
             })
         }
         Err(error) => Err(refused(error, lease, request).await),
@@ -202,7 +212,7 @@ impl RemoteRows {
         &self.source
     }
 
-    /// The next batch; `None` after the last. Cancel safe.
+    /// The next batch; `None` after the last. Dropped before it has returned, rows are lost: drop all of them then.
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>, ScanError> {
         loop {
             if let Some(batch) = self.decoder.next_batch() {
@@ -213,19 +223,10 @@ impl RemoteRows {
                 return Ok(None);
             };
             match stream.next().await {
-                Some(Ok(chunk)) => {
-                    self.observer
-                        .received(chunk.len() as u64)
-                        .map_err(ScanError::Stopped)?;
-                    self.decoder.push(chunk)?;
-                }
-                Some(Err(error)) => {
-                    let error = PostgresError::running(error);
-                    if let (PostgresError::Server(_), Some((stream, lease))) = (&error, self.open.take()) {
-                        drop(stream);
-                        let _ended = lease.finish().await;
+                Some(messages) => {
+                    if let Some(error) = self.take(messages).await? {
+                        return Err(self.failed(error).await);
                     }
-                    return Err(error.into());
                 }
                 None => {
                     if let Some((stream, lease)) = self.open.take() {
@@ -239,5 +240,37 @@ impl RemoteRows {
                 }
             }
         }
+    }
+
+    /// Counts and decodes what arrived; the error that came with it, if one did.
+    async fn take(
+        &mut self,
+        messages: Vec<Result<Bytes, tokio_postgres::Error>>,
+    ) -> Result<Option<tokio_postgres::Error>, ScanError> {
+        let bytes = messages
+            .iter()
+            .flatten()
+            .map(|message| message.len() as u64)
+            .sum();
+        if bytes > 0 {
+            self.observer.received(bytes).await.map_err(ScanError::Stopped)?;
+        }
+        for message in messages {
+            match message {
+                Ok(chunk) => self.decoder.push(chunk)?,
+                Err(error) => return Ok(Some(error)),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn failed(&mut self, error: tokio_postgres::Error) -> ScanError {
+        let error = PostgresError::running(error);
+        if let (PostgresError::Server(_), Some((stream, lease))) = (&error, self.open.take()) {
+            drop(stream);
+            // The server itself said no: its connection is as good as before. Should that fail, it is closed.
+            let _ended = lease.finish().await;
+        }
+        error.into()
     }
 }

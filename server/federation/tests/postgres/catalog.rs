@@ -37,7 +37,11 @@ async fn relations_of_every_kind_are_listed_and_read() {
         ("recent", RelationKind::View),
         ("totals", RelationKind::MaterializedView),
     ];
-    assert_eq!(*listed, expected.map(|(name, kind)| (name.to_owned(), kind)));
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|table| (table.name.as_str(), table.kind))
+        .collect();
+    assert_eq!(listed, expected);
     for (name, kind) in expected {
         let table = catalog.table("sales", name).await.unwrap().unwrap();
         assert_eq!(
@@ -144,7 +148,8 @@ async fn a_catalog_may_be_limited_to_some_schemas() {
     assert_eq!(*catalog.schemas().await.unwrap(), ["pg_catalog", "sales"]);
     assert!(catalog.table("public", "counted").await.unwrap().is_none());
     // Types of all sorts, some of them pseudo-types: nothing fails as a whole.
-    for (name, _) in catalog.relations("pg_catalog").await.unwrap().iter() {
+    for table in catalog.relations("pg_catalog").await.unwrap().iter() {
+        let name = table.name.as_str();
         let request = crate::support::request(&catalog, "pg_catalog", name, &[]).await;
         crate::support::batches(&catalog, &request)
             .await

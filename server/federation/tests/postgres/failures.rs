@@ -311,8 +311,9 @@ async fn a_server_that_dies_in_the_middle_is_an_error() {
 #[tokio::test]
 async fn an_observer_ends_a_scan() {
     struct Cap;
+    #[async_trait::async_trait]
     impl RowsObserver for Cap {
-        fn received(&self, _bytes: u64) -> Result<(), Fault> {
+        async fn received(&self, _bytes: u64) -> Result<(), Fault> {
             Err(Fault::new(Code::ExceededScanLimit, "enough"))
         }
         fn rows(&self, _rows: u64) {}

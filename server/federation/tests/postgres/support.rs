@@ -68,8 +68,9 @@ pub struct Counted {
     pub rows: AtomicU64,
 }
 
+#[async_trait::async_trait]
 impl RowsObserver for Counted {
-    fn received(&self, bytes: u64) -> Result<(), Fault> {
+    async fn received(&self, bytes: u64) -> Result<(), Fault> {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }

@@ -13,6 +13,8 @@ use toml::de::{DeTable, DeValue};
 use super::{Config, ConfigError, Environment};
 
 const PREFIX: &str = "OWLAKE_";
+/// Keys of `[[catalog]]` whose references are followed each time a connection is made.
+const KEPT: &[&str] = &["user", "password"];
 
 pub(super) fn parse(text: &str, place: &str, environment: &Environment) -> Result<Config, ConfigError> {
     let located = |message: String, span: Option<Range<usize>>| {
@@ -25,8 +27,9 @@ pub(super) fn parse(text: &str, place: &str, environment: &Environment) -> Resul
         }
     };
     let mut document = DeTable::parse(text).map_err(|e| located(e.message().to_owned(), e.span()))?;
-    for (_, value) in document.get_mut().iter_mut() {
-        substitute(value, environment).map_err(|(message, span)| located(message, Some(span)))?;
+    for (name, value) in document.get_mut().iter_mut() {
+        let kept = if name.get_ref() == "catalog" { KEPT } else { &[] };
+        substitute(value, environment, kept).map_err(|(message, span)| located(message, Some(span)))?;
     }
     overlay(document.get_mut(), environment)?;
     Config::deserialize(toml::Deserializer::from(document))
@@ -43,10 +46,12 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     )
 }
 
-/// Replaces references in every text below `value`; an error comes with the place of its text.
+/// Replaces references in every text below `value` but those of keys in `kept`; an error comes with the place of
+/// its text.
 fn substitute(
     value: &mut Spanned<DeValue<'_>>,
     environment: &Environment,
+    kept: &[&str],
 ) -> Result<(), (String, Range<usize>)> {
     let span = value.span();
     match value.get_mut() {
@@ -57,10 +62,11 @@ fn substitute(
         }
         DeValue::Array(items) => items
             .iter_mut()
-            .try_for_each(|item| substitute(item, environment)),
+            .try_for_each(|item| substitute(item, environment, kept)),
         DeValue::Table(table) => table
             .iter_mut()
-            .try_for_each(|(_, item)| substitute(item, environment)),
+            .filter(|(key, _)| !kept.contains(&key.get_ref().as_ref()))
+            .try_for_each(|(_, item)| substitute(item, environment, kept)),
         _ => Ok(()),
     }
 }

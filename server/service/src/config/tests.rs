@@ -59,6 +59,18 @@ fn every_commented_key_of_the_printed_defaults_works() {
         Some(HumanDuration::from_secs(3600))
     );
     assert_eq!(config.limits.memory, Some(ByteSize::from_bytes(8_000_000_000)));
+    let catalog = &config.catalog[0];
+    assert_eq!(
+        (catalog.name.as_str(), catalog.connector.as_str()),
+        ("pg", "postgresql")
+    );
+    let property = |name: &str| catalog.properties[name].as_str();
+    assert_eq!(
+        (property("max_connections"), property("schemas")),
+        ("10", "public,sales")
+    );
+    // Followed when a connection is made, so that a changed file is the next one used.
+    assert_eq!(property("password"), "${FILE:/run/secrets/pg-password}");
     assert!(config.tls.client_ca_file.is_some() && config.auth.token_file.is_some());
 }
 
@@ -235,4 +247,23 @@ fn aws_variables_are_collected_with_their_precedence() {
 fn an_environment_shows_names_but_no_values() {
     let shown = format!("{:?}", environment(&[("TOKEN", "hush")]));
     assert!(shown.contains("TOKEN") && !shown.contains("hush"));
+}
+
+#[test]
+fn catalogs_have_usable_names_and_show_no_values() {
+    let catalog = |name: &str| {
+        format!("[[catalog]]\nname = \"{name}\"\nconnector = \"postgresql\"\nuser = \"hunter2\"\n")
+    };
+    let config = parse(&catalog("pg-1")).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    for bad in ["", "PG", "a.b", "awsdatacatalog", "system"] {
+        assert!(refusal(&catalog(bad)).starts_with("[catalog] name `"), "{bad}");
+    }
+    assert!(refusal(&[catalog("pg"), catalog("pg")].concat()).contains("name `pg` is there twice"));
+    let url = "[[catalog]]\nname = \"pg\"\nconnector = \"postgresql\"\nconnection_url = \"postgresql://${ENV:HOST}/d\"\n";
+    let config = Config::parse(url, "url", &environment(&[("HOST", "db")])).unwrap();
+    assert_eq!(
+        config.catalog[0].properties["connection_url"],
+        "postgresql://db/d"
+    );
 }

@@ -22,7 +22,16 @@ pub(crate) async fn databases(
         if !filter.catalog(&catalog) {
             continue;
         }
-        for database in resolver.catalog(&catalog)?.databases().await? {
+        let found = match resolver.catalog(&catalog)?.databases().await.map_err(Fault::from) {
+            Ok(found) => found,
+            // Another database that is down hides itself, and nothing else.
+            Err(fault) if resolver.connector(&catalog).is_some() => {
+                tracing::warn!(catalog, %fault, "a catalog is left out of a list");
+                continue;
+            }
+            Err(fault) => return Err(fault),
+        };
+        for database in found {
             let resource = Resource {
                 catalog: &catalog,
                 database: &database.name,
@@ -97,10 +106,13 @@ pub(crate) async fn tables(
                     database: database.clone(),
                     name: table.name.clone(),
                     table_type,
-                    schema: if include_schema {
-                        Some(schema_of(&table))
-                    } else {
-                        None
+                    schema: match resolver.connector(&catalog) {
+                        _ if !include_schema => None,
+                        None => Some(schema_of(&table)),
+                        Some(_) => {
+                            let provider = resolver.table(context, &catalog, &database, &table.name);
+                            Some(owlake_engine::wire::wire_schema(&provider.await?.schema()))
+                        }
                     },
                 });
             }

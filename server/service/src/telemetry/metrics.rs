@@ -43,6 +43,7 @@ pub(crate) struct Metrics {
     queries_running: Family<Gauge>,
     queries_queued: Family<Gauge>,
     data_scanned_bytes: Family<Counter>,
+    remote_bytes: Family<Counter>,
     transferred_bytes: Family<Counter>,
     store_requests: Family<Counter>,
     store_request_duration: Family<Histogram>,
@@ -73,6 +74,11 @@ impl Metrics {
             data_scanned_bytes: Family::new(
                 "owlake_data_scanned_bytes_total",
                 "Encoded data bytes that ended queries needed, whether or not a cache answered.",
+                &["workgroup"],
+            ),
+            remote_bytes: Family::new(
+                "owlake_remote_bytes_total",
+                "Bytes that other databases sent to ended queries.",
                 &["workgroup"],
             ),
             transferred_bytes: Family::new(
@@ -140,6 +146,9 @@ impl Metrics {
         self.data_scanned_bytes
             .with(&[query.workgroup])
             .add(query.counters.data_scanned_bytes);
+        self.remote_bytes
+            .with(&[query.workgroup])
+            .add(query.counters.remote_bytes);
         self.cost_usd.with(&[query.workgroup]).add(query.cost);
     }
 
@@ -210,6 +219,7 @@ impl Metrics {
         self.queries_running.write(&mut out);
         self.queries_queued.write(&mut out);
         self.data_scanned_bytes.write(&mut out);
+        self.remote_bytes.write(&mut out);
         self.transferred_bytes.write(&mut out);
         self.store_requests.write(&mut out);
         self.store_request_duration.write(&mut out);
@@ -257,6 +267,7 @@ mod tests {
         let metrics = Metrics::new("1.2.3");
         let counters = Counters {
             data_scanned_bytes: 1000,
+            remote_bytes: 77,
             ..Counters::default()
         };
         metrics.query_finished(&FinishedQuery {
@@ -311,6 +322,7 @@ mod tests {
             "owlake_queries_running{workgroup=\"bi\"} 1",
             "owlake_queries_queued{workgroup=\"bi\"} 3",
             "owlake_data_scanned_bytes_total{workgroup=\"bi\"} 1000",
+            "owlake_remote_bytes_total{workgroup=\"bi\"} 77",
             "owlake_transferred_bytes_total{store=\"s3\"} 100",
             "owlake_object_store_requests_total{store=\"s3\",op=\"get\",code=\"206\"} 1",
             "owlake_object_store_request_duration_seconds_count{store=\"s3\",op=\"get\"} 1",

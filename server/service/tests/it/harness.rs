@@ -32,6 +32,8 @@ pub struct Builder {
     pub clock: Option<fn() -> chrono::DateTime<chrono::Utc>>,
     pub ticket_idle: Option<Duration>,
     pub quota_webhook: Option<String>,
+    /// PostgreSQL catalogs: name and properties.
+    pub catalogs: Vec<(&'static str, Vec<(&'static str, String)>)>,
 }
 
 /// A served lake.
@@ -66,6 +68,9 @@ impl Builder {
         }
         for root in self.local_roots {
             builder = builder.allow_location(root);
+        }
+        for (name, properties) in self.catalogs {
+            builder = builder.catalog(name, "postgresql", properties);
         }
         if let Some(dir) = self.data_dir {
             builder = builder.data_dir(dir);

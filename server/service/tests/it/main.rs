@@ -20,6 +20,7 @@ mod cap;
 mod column_types;
 mod encryption;
 mod estimate;
+mod federation;
 mod freshness;
 mod harness;
 mod io_counts;

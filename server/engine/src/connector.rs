@@ -1,0 +1,108 @@
+//! The seam behind which other databases sit: what a catalog of one has to answer, and how its rows are counted.
+//!
+//! Implementations are in `server/federation/`; which statements they may run, and as whom, is theirs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::execution::TaskContext;
+use owlake_fault::{Code, Fault};
+use owlake_metering::Counter;
+use owlake_scan::ScanContext;
+
+/// The longest remote statement that a receipt quotes, in characters.
+const QUOTED_SQL: usize = 1_000;
+
+/// One catalog over another database. Nothing connects before it is asked; every method is cancel safe.
+///
+/// Names are lower case in every answer, and those given may be in any case.
+#[async_trait]
+pub trait Connector: Send + Sync + fmt::Debug {
+    /// What kind it is: `postgresql`.
+    fn connector_name(&self) -> &'static str;
+
+    /// Its databases (schemas, in other words), sorted.
+    async fn databases(&self) -> Result<Vec<String>, Fault>;
+
+    /// Tables and views of a database, sorted; `None` where there is no such database.
+    async fn relations(&self, database: &str) -> Result<Option<Vec<RemoteRelation>>, Fault>;
+
+    /// One table or view; `None` where there is none.
+    async fn relation(&self, database: &str, name: &str) -> Result<Option<RemoteRelation>, Fault>;
+
+    /// The same to be scanned. Its scans count by the [`RemoteScope`] of their task.
+    async fn table(&self, database: &str, name: &str) -> Result<Option<Arc<dyn TableProvider>>, Fault>;
+
+    /// Forgets what is known of names, columns and statistics.
+    fn refresh(&self);
+}
+
+/// A table or view of a connector.
+#[derive(Debug, Clone)]
+pub struct RemoteRelation {
+    /// Lower case.
+    pub name: String,
+    /// Whether it is a view there.
+    pub is_view: bool,
+    /// Its columns.
+    pub schema: SchemaRef,
+}
+
+/// The account of the query that a remote scan runs for.
+#[derive(Debug, Clone)]
+pub struct RemoteScope(Arc<ScanContext>);
+
+impl RemoteScope {
+    /// Of the query that a task belongs to.
+    ///
+    /// # Errors
+    /// A task of another engine, whose reads nobody would count.
+    pub fn of(task: &TaskContext) -> Result<Self, Fault> {
+        let scan = task.session_config().get_extension::<ScanContext>();
+        scan.map(Self).ok_or_else(|| {
+            Fault::new(
+                Code::NotSupported,
+                "tables of other databases cannot be read outside of the engine's own queries",
+            )
+        })
+    }
+
+    /// Bytes that arrived. They count to the cap and the quotas as scanned ones do.
+    ///
+    /// # Errors
+    /// The cap or a quota is passed: nothing more may be received.
+    pub async fn received(&self, bytes: u64) -> Result<(), Fault> {
+        self.0.meter.add(Counter::RemoteBytes, bytes);
+        match self.0.budget.reserve(bytes).await {
+            Ok(reservation) => {
+                reservation.settle(bytes);
+                Ok(())
+            }
+            Err(owlake_metering::Refused::Cap(exceeded)) => Err(Fault::from(exceeded).with_hint(format!(
+                "Filter the remote table, or ask the owner of \"{}\".",
+                self.0.workgroup
+            ))),
+            Err(owlake_metering::Refused::Quota(error)) => Err(error.into()),
+        }
+    }
+
+    /// Rows that arrived.
+    pub fn rows(&self, rows: u64) {
+        self.0.meter.add(Counter::RemoteRows, rows);
+    }
+
+    /// A remote statement has ended: the receipt says so.
+    pub fn asked(&self, catalog: &str, sql: &str, rows: u64, bytes: u64, time: std::time::Duration) {
+        let mut quoted: String = sql.chars().take(QUOTED_SQL).collect();
+        if quoted.len() < sql.len() {
+            quoted.push_str(" ...");
+        }
+        let ms = time.as_millis();
+        self.0.notice(format!(
+            "catalog `{catalog}` sent {rows} rows, {bytes} bytes in {ms} ms for: {quoted}"
+        ));
+    }
+}

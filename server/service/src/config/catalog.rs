@@ -1,0 +1,65 @@
+//! `[[catalog]]`: other databases beside the lake.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+
+/// One catalog over another database. What the connector's properties mean is the connector's.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct CatalogConfig {
+    /// Its name in SQL, lower case.
+    pub name: String,
+    /// What kind of database: `postgresql`.
+    pub connector: String,
+    /// Everything else. `user` and `password` keep their references `${ENV:X}`, `${FILE:X}`: they are followed each
+    /// time a connection is made.
+    #[serde(flatten, deserialize_with = "properties")]
+    pub properties: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for CatalogConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&String> = self.properties.keys().collect();
+        f.debug_struct("CatalogConfig")
+            .field("name", &self.name)
+            .field("connector", &self.connector)
+            .field("properties", &names)
+            .finish()
+    }
+}
+
+/// What a property may be written as.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected text, a whole number, true or false, or a list of texts"
+)]
+enum Value {
+    Text(String),
+    Number(i64),
+    Flag(bool),
+    List(Vec<String>),
+}
+
+fn properties<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let values = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    let text = |value| match value {
+        Value::Text(text) => text,
+        Value::Number(number) => number.to_string(),
+        Value::Flag(flag) => flag.to_string(),
+        Value::List(items) => items.join(","),
+    };
+    Ok(values
+        .into_iter()
+        .map(|(name, value)| (name, text(value)))
+        .collect())
+}
+
+/// Whether a name can stand for a catalog: Athena's characters, and nobody else's name.
+pub(crate) fn name_is_usable(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_@-".contains(c);
+    (1..=127).contains(&name.len())
+        && name.chars().all(plain)
+        && ![owlake_engine::DEFAULT_CATALOG, "system", "information_schema"].contains(&name)
+}
