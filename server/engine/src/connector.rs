@@ -8,10 +8,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::LogicalPlan;
 use owlake_fault::{Code, Fault};
 use owlake_metering::Counter;
 use owlake_scan::ScanContext;
+
+use crate::resolve::{INFORMATION_SCHEMA, Resolver, SYSTEM_SCHEMA};
 
 /// The longest remote statement that a receipt quotes, in characters.
 const QUOTED_SQL: usize = 1_000;
@@ -49,6 +53,27 @@ pub struct RemoteRelation {
     pub is_view: bool,
     /// Its columns.
     pub schema: SchemaRef,
+}
+
+/// The catalog of a plan's first table of another database. How much such a table sends is not known before it has.
+pub(crate) fn remote_catalog(plan: &LogicalPlan, resolver: &Resolver, current: &str) -> Option<String> {
+    let mut found = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let name = &scan.table_name;
+            let own = name
+                .schema()
+                .is_some_and(|s| [SYSTEM_SCHEMA, INFORMATION_SCHEMA].contains(&s));
+            let catalog = name.catalog().unwrap_or(current);
+            if !own && resolver.connector(catalog).is_some() {
+                found = Some(catalog.to_owned());
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    // The walk itself cannot fail.
+    walked.ok().and(found)
 }
 
 /// The account of the query that a remote scan runs for.

@@ -10,6 +10,7 @@ use owlake_dialect::{ExplainFormat, ExplainKind, shown_text};
 use owlake_fault::{Code, Fault};
 use owlake_scan::FooterBudget;
 
+use crate::connector::remote_catalog;
 use crate::error::fault_from;
 use crate::query::estimate::{Estimate, FULL};
 use crate::query::physical::Purpose;
@@ -39,6 +40,14 @@ impl RunningQuery {
             };
             let text = self.guarded(self.shared.runtimes.plan(caught(work))).await?;
             return self.answer(lines(&text));
+        }
+        if kind == ExplainKind::Cost
+            && let Some(catalog) =
+                remote_catalog(&plan, &self.shared.resolver, &self.context.settings.catalog)
+        {
+            let what = format!("what tables of catalog `{catalog}` send is not known before they are read");
+            return Err(Fault::new(Code::NotSupported, what)
+                .with_hint("EXPLAIN ANALYZE runs the query and tells it."));
         }
         self.enter().await?;
         if kind == ExplainKind::Cost {

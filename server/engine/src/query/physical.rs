@@ -10,6 +10,7 @@ use owlake_metering::PricePlan;
 use owlake_scan::{ScanContext, ScanEstimate, is_timing_dependent, read_ahead, refuse_over_cap};
 use tokio::time::Instant;
 
+use crate::connector::remote_catalog;
 use crate::error::fault_from;
 use crate::query::estimate::{AT_HAND, bounds, refuse_over_cost};
 use crate::query::run::{RunningQuery, ended};
@@ -39,6 +40,8 @@ impl RunningQuery {
         );
         let look_up = open.reuse.as_ref().map(Reuse::look_up);
         let price = open.account.prices().0.clone();
+        let current = &self.context.settings.catalog;
+        let remote = remote_catalog(&plan, &self.shared.resolver, current).is_some();
         let work = async move {
             let optimized = state.optimize(&plan).map_err(fault_from)?;
             let planner = state.query_planner();
@@ -62,7 +65,8 @@ impl RunningQuery {
         if let Some(reuse) = &mut open.reuse {
             reuse.found(found);
         }
-        if let Some(estimates) = estimates {
+        // What other databases send is in no estimate, so that none is kept.
+        if let Some(estimates) = estimates.filter(|_| !remote) {
             let (bounds, confidence) = bounds(&estimates);
             open.account.estimated(bounds, confidence);
         }
