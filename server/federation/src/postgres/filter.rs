@@ -76,8 +76,8 @@ impl Conditions<'_> {
             }) => {
                 let low = self.comparison(expr, Operator::GtEq, low)?;
                 let high = self.comparison(expr, Operator::LtEq, high)?;
-                let not = if *negated { "NOT " } else { "" };
-                Some(format!("({not}({low} AND {high}))"))
+                let both = format!("({low} AND {high})");
+                Some(if *negated { format!("(NOT {both})") } else { both })
             }
             Expr::InList(InList { expr, list, negated }) => self.list(expr, list, *negated),
             Expr::Alias(alias) => self.of(&alias.expr, depth + 1),
