@@ -431,15 +431,8 @@ impl Config {
         if let Some(twice) = first_twice(self.location.iter().map(|location| location.prefix.as_str())) {
             return invalid("location", format!("prefix `{twice}` is there twice"));
         }
-        if let Some(bad) = self.catalog.iter().find(|catalog| !name_is_usable(&catalog.name)) {
-            let message = format!(
-                "name `{}` is taken or is not made of lower-case letters, digits, `_`, `-` and `@`",
-                bad.name
-            );
+        if let Some(message) = catalog::mistake(&self.catalog) {
             return invalid("catalog", message);
-        }
-        if let Some(twice) = first_twice(self.catalog.iter().map(|catalog| catalog.name.as_str())) {
-            return invalid("catalog", format!("name `{twice}` is there twice"));
         }
         if self.workgroup.iter().any(|group| group.name.is_empty()) {
             return invalid("workgroup", "an entry has no name".to_owned());

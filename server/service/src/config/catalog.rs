@@ -63,3 +63,15 @@ pub(crate) fn name_is_usable(name: &str) -> bool {
         && name.chars().all(plain)
         && ![owlake_engine::DEFAULT_CATALOG, "system", "information_schema"].contains(&name)
 }
+
+/// What no single entry shows, or no type can say.
+pub(super) fn mistake(catalogs: &[CatalogConfig]) -> Option<String> {
+    if let Some(bad) = catalogs.iter().find(|catalog| !name_is_usable(&catalog.name)) {
+        return Some(format!(
+            "name `{}` is taken or is not made of lower-case letters, digits, `_`, `-` and `@`",
+            bad.name
+        ));
+    }
+    let twice = super::first_twice(catalogs.iter().map(|catalog| catalog.name.as_str()))?;
+    Some(format!("name `{twice}` is there twice"))
+}
