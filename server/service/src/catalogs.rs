@@ -8,7 +8,7 @@ use owlake_fault::{Code, Fault};
 use owlake_federation::SecretSource;
 use owlake_federation::postgres::{PostgresConnector, Spawner};
 
-use crate::config::{CatalogConfig, Environment, name_is_usable};
+use crate::config::{CatalogConfig, Environment};
 
 /// Variables as they were when the process began; files as they are when asked for.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) fn open(
     let secrets: Arc<dyn SecretSource> = Arc::new(References(environment));
     let mut opened = Vec::with_capacity(catalogs.len());
     for catalog in catalogs {
-        if !name_is_usable(&catalog.name) {
+        if !catalog.name_is_usable() {
             let what = format!("`{}` is not usable as the name of a catalog", catalog.name);
             let hint = "It is lower case, of letters, digits, `_`, `-` and `@`, and nobody else's.";
             return Err(Fault::new(Code::InvalidArguments, what).with_hint(hint));

@@ -19,7 +19,6 @@ use owlake_metering::Usd;
 use serde::{Deserialize, Serialize};
 
 pub use catalog::CatalogConfig;
-pub(crate) use catalog::name_is_usable;
 pub use environment::{AwsEnvironment, Environment};
 pub use ledger::{LedgerSection, QuotaSection, WorkgroupConfig};
 pub use scan::ScanSection;

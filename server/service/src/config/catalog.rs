@@ -56,17 +56,20 @@ fn properties<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Str
         .collect())
 }
 
-/// Whether a name can stand for a catalog: Athena's characters, and nobody else's name.
-pub(crate) fn name_is_usable(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_@-".contains(c);
-    (1..=127).contains(&name.len())
-        && name.chars().all(plain)
-        && ![owlake_engine::DEFAULT_CATALOG, "system", "information_schema"].contains(&name)
+impl CatalogConfig {
+    /// Whether its name can stand for a catalog: Athena's characters, and nobody else's name.
+    pub(crate) fn name_is_usable(&self) -> bool {
+        let name = self.name.as_str();
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_@-".contains(c);
+        (1..=127).contains(&name.len())
+            && name.chars().all(plain)
+            && ![owlake_engine::DEFAULT_CATALOG, "system", "information_schema"].contains(&name)
+    }
 }
 
 /// What no single entry shows, or no type can say.
 pub(super) fn mistake(catalogs: &[CatalogConfig]) -> Option<String> {
-    if let Some(bad) = catalogs.iter().find(|catalog| !name_is_usable(&catalog.name)) {
+    if let Some(bad) = catalogs.iter().find(|catalog| !catalog.name_is_usable()) {
         return Some(format!(
             "name `{}` is taken or is not made of lower-case letters, digits, `_`, `-` and `@`",
             bad.name
