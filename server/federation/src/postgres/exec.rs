@@ -109,7 +109,7 @@ impl Drop for Account {
 /// Where an execution stands.
 enum Step {
     Start(ScanRequest),
-    Rows(RemoteRows),
+    Rows(Box<RemoteRows>),
 }
 
 fn external(fault: Fault) -> DataFusionError {
@@ -177,7 +177,7 @@ impl ExecutionPlan for PostgresScan {
                 let mut rows = match step {
                     Step::Start(request) => {
                         let observer = Arc::clone(&account) as Arc<dyn RowsObserver>;
-                        database.scan(&request, observer).await.map_err(external)?
+                        Box::new(database.scan(&request, observer).await.map_err(external)?)
                     }
                     Step::Rows(rows) => rows,
                 };
