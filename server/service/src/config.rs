@@ -19,6 +19,7 @@ use owlake_metering::Usd;
 use serde::{Deserialize, Serialize};
 
 pub use catalog::CatalogConfig;
+use catalog::first_twice;
 pub use environment::{AwsEnvironment, Environment};
 pub use ledger::{LedgerSection, QuotaSection, WorkgroupConfig};
 pub use scan::ScanSection;
@@ -430,9 +431,7 @@ impl Config {
         if let Some(twice) = first_twice(self.location.iter().map(|location| location.prefix.as_str())) {
             return invalid("location", format!("prefix `{twice}` is there twice"));
         }
-        if let Some(message) = catalog::mistake(&self.catalog) {
-            return invalid("catalog", message);
-        }
+        catalog::check(&self.catalog)?;
         if self.workgroup.iter().any(|group| group.name.is_empty()) {
             return invalid("workgroup", "an entry has no name".to_owned());
         }
@@ -445,11 +444,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-fn first_twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let mut seen = std::collections::HashSet::new();
-    names.into_iter().find(|name| !seen.insert(*name))
 }
 
 #[cfg(test)]

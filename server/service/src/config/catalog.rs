@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
+use super::ConfigError;
+
 /// One catalog over another database. What the connector's properties mean is the connector's.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct CatalogConfig {
@@ -68,13 +70,25 @@ impl CatalogConfig {
 }
 
 /// What no single entry shows, or no type can say.
-pub(super) fn mistake(catalogs: &[CatalogConfig]) -> Option<String> {
+pub(super) fn check(catalogs: &[CatalogConfig]) -> Result<(), ConfigError> {
+    let invalid = |message| ConfigError::Invalid {
+        section: "catalog",
+        message,
+    };
     if let Some(bad) = catalogs.iter().find(|catalog| !catalog.name_is_usable()) {
-        return Some(format!(
+        return Err(invalid(format!(
             "name `{}` is taken or is not made of lower-case letters, digits, `_`, `-` and `@`",
             bad.name
-        ));
+        )));
     }
-    let twice = super::first_twice(catalogs.iter().map(|catalog| catalog.name.as_str()))?;
-    Some(format!("name `{twice}` is there twice"))
+    match first_twice(catalogs.iter().map(|catalog| catalog.name.as_str())) {
+        Some(twice) => Err(invalid(format!("name `{twice}` is there twice"))),
+        None => Ok(()),
+    }
+}
+
+/// The first name that was there before.
+pub(super) fn first_twice<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = std::collections::HashSet::new();
+    names.find(|name| !seen.insert(*name))
 }
