@@ -24,6 +24,9 @@ impl SecretSource for References {
     }
 }
 
+/// A connector and the name of its catalog.
+pub(crate) type Named = (String, Arc<dyn Connector>);
+
 /// Opens the connectors. None of them connects: a database that is down is noticed when it is asked.
 ///
 /// # Errors
@@ -32,7 +35,7 @@ pub(crate) fn open(
     catalogs: Vec<CatalogConfig>,
     environment: Environment,
     runtimes: &Runtimes,
-) -> Result<Vec<(String, Arc<dyn Connector>)>, Fault> {
+) -> Result<Vec<Named>, Fault> {
     let secrets: Arc<dyn SecretSource> = Arc::new(References(environment));
     let mut opened = Vec::with_capacity(catalogs.len());
     for catalog in catalogs {

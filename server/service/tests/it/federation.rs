@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use owlake_client::{ClientError, QueryReceipt};
 use owlake_testkit::postgres::Postgres;
 
-use crate::harness::{Answer, BUCKET, Builder, TestServer, numbers, one};
+use crate::harness::{Answer, BUCKET, Builder, Catalog, TestServer, numbers, one};
 
 /// Shared by the tests that do not disturb it.
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| {
@@ -33,7 +33,7 @@ const SETUP: &str = "
     CREATE ROLE reader LOGIN PASSWORD 'reader''s'; GRANT USAGE ON SCHEMA sales TO reader;
     GRANT SELECT ON ALL TABLES IN SCHEMA public, sales TO reader;";
 
-fn catalog(server: &Postgres) -> (&'static str, Vec<(&'static str, String)>) {
+fn catalog(server: &Postgres) -> Catalog {
     let url = format!(
         "postgresql://127.0.0.1:{}/postgres?sslmode=disable",
         server.port()

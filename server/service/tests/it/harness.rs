@@ -21,6 +21,9 @@ pub const BUCKET: &str = "test-lake";
 /// Only keeps a broken test from hanging.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A catalog's name and properties.
+pub type Catalog = (&'static str, Vec<(&'static str, String)>);
+
 /// Settings of a test server.
 #[derive(Default)]
 pub struct Builder {
@@ -33,7 +36,7 @@ pub struct Builder {
     pub ticket_idle: Option<Duration>,
     pub quota_webhook: Option<String>,
     /// PostgreSQL catalogs: name and properties.
-    pub catalogs: Vec<(&'static str, Vec<(&'static str, String)>)>,
+    pub catalogs: Vec<Catalog>,
 }
 
 /// A served lake.
