@@ -45,6 +45,9 @@ pub struct SqlArgs {
     /// Print what each statement would read and cost instead of running it
     #[arg(long)]
     pub dry_run: bool,
+    /// Print each row as a block, a column a line (tables only; wide results are at a terminal)
+    #[arg(short = 'x', long)]
+    pub expanded: bool,
     /// No receipts, notices and progress
     #[arg(short, long)]
     pub quiet: bool,

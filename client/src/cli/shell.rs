@@ -70,7 +70,11 @@ impl<'a> Shell<'a> {
         Self {
             client,
             format: args.chosen_format(),
-            expanded: Expanded::Auto,
+            expanded: if args.expanded {
+                Expanded::On
+            } else {
+                Expanded::Auto
+            },
             timing: false,
             max_rows: args
                 .max_rows

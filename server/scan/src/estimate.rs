@@ -126,6 +126,7 @@ pub fn estimate(
         let planned = scans(&plan);
         let openings = AtomicUsize::new(depth.openings);
         let mut estimates = Vec::new();
+        let mut fetched = HashSet::new();
         for node in context.nodes() {
             let mut reads = Reads::default();
             for (scan, drained) in planned.iter().copied() {
@@ -133,7 +134,7 @@ pub fn estimate(
                     read_scan(&mut reads, scan, drained, &context, &task, depth, &openings).await?;
                 }
             }
-            estimates.push(reads.finish(&node, &context));
+            estimates.push(reads.finish(&node, &context, &mut fetched));
         }
         Ok(estimates)
     }
@@ -308,7 +309,23 @@ impl Reads {
         self.transferred += bytes(&indexes);
     }
 
-    fn finish(self, node: &ScanNode, context: &ScanContext) -> ScanEstimate {
+    /// `fetched` are the files of which another scan of the query surely fetches something.
+    fn finish(
+        self,
+        node: &ScanNode,
+        context: &ScanContext,
+        fetched: &mut HashSet<FileVersion>,
+    ) -> ScanEstimate {
+        // What one scan fetches another may find in the cache.
+        let missing: Vec<u64> = self
+            .files
+            .iter()
+            .filter(|(file, reads)| {
+                reads.missing_bytes > 0
+                    && (context.blocks.is_none() || fetched.insert(FileVersion::clone(file)))
+            })
+            .map(|(_, reads)| reads.missing_bytes)
+            .collect();
         let sample = Sample::of(node);
         let data = Bounds {
             min: self.rows.min + self.files.values().map(|f| f.sure_bytes).sum::<u64>(),
@@ -333,13 +350,13 @@ impl Reads {
             data_scanned_bytes,
             get_requests: Bounds {
                 // What is fetched ahead may come with fewer requests than are asked for.
-                min: self.requests.min + self.files.values().filter(|f| f.missing_bytes > 0).count() as u64,
+                min: self.requests.min + missing.len() as u64,
                 max: sample.by_bytes(self.requests.max)
                     + sample.by_files(self.index_requests + footer_requests),
             },
             list_requests,
             transferred_bytes: Bounds {
-                min: self.rows.min + self.files.values().map(|f| f.missing_bytes).sum::<u64>(),
+                min: self.rows.min + missing.iter().sum::<u64>(),
                 max: sample.by_bytes(self.transferred) + sample.by_files(footer_bytes),
             },
             confidence,

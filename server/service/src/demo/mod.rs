@@ -38,6 +38,8 @@ struct Stop {
     title: &'static str,
     sql: &'static str,
     cap: Option<&'static str>,
+    /// Columns below each other.
+    expanded: bool,
 }
 
 const TOUR: &[Stop] = &[
@@ -46,34 +48,46 @@ const TOUR: &[Stop] = &[
         sql: "SELECT l_returnflag, count(*) AS items, sum(l_extendedprice) AS price \
               FROM lineitem_by_month GROUP BY l_returnflag ORDER BY l_returnflag",
         cap: None,
+        expanded: false,
     },
     Stop {
         title: "2. One month: projection names the partition, nothing else is listed or opened",
         sql: "SELECT count(*) AS items, sum(l_extendedprice) AS price \
               FROM lineitem_by_month WHERE year = 1995 AND month = 3",
         cap: None,
+        expanded: false,
     },
     Stop {
         title: "3. The same again: footer and listing come from the cache, the bytes scanned are the same",
         sql: "SELECT count(*) AS items, sum(l_extendedprice) AS price \
               FROM lineitem_by_month WHERE year = 1995 AND month = 3",
         cap: None,
+        expanded: false,
     },
     Stop {
         title: "4. Outside the projected range: no rows, no bytes, and a notice that says why",
         sql: "SELECT count(*) AS items FROM lineitem_by_month WHERE year = 2026",
         cap: None,
+        expanded: false,
     },
     Stop {
-        title: "5. A cap of 10 kB: refused before the first data byte",
+        title: "5. What would the whole table cost? Nothing is read to say so",
+        sql: "EXPLAIN (TYPE COST) SELECT sum(l_extendedprice * l_discount) AS revenue FROM lineitem_by_month",
+        cap: None,
+        expanded: true,
+    },
+    Stop {
+        title: "6. The same with a cap of 10 kB: refused before the first data byte",
         sql: "SELECT sum(l_extendedprice * l_discount) AS revenue FROM lineitem_by_month",
         cap: Some("10kB"),
+        expanded: false,
     },
     Stop {
-        title: "6. What all that cost, from the ledger",
+        title: "7. What all that cost, from the ledger",
         sql: "SELECT state, data_scanned_bytes, get_requests, list_requests, cost_usd, athena_cost_usd, \
               substr(query, 1, 60) AS query FROM system.queries WHERE statement_type = 'DML' ORDER BY submitted_at LIMIT 5",
         cap: None,
+        expanded: false,
     },
 ];
 
@@ -138,6 +152,7 @@ pub(crate) async fn tour(client: &Client, io: &mut Streams) -> Result<Exit, std:
         writeln!(io.err, "\n{}\n> {}", stop.title, stop.sql)?;
         let args = SqlArgs {
             commands: vec![stop.sql.to_owned()],
+            expanded: stop.expanded,
             ..SqlArgs::default()
         };
         // A header on each call of this client: the statement alone is capped.
