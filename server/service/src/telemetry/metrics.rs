@@ -361,6 +361,6 @@ mod tests {
                 assert!(line.starts_with(current), "{line}");
             }
         }
-        assert_eq!(seen.len(), 21);
+        assert_eq!(seen.len(), 22);
     }
 }
