@@ -322,7 +322,7 @@ fn mistakes_in_ddl_are_told_with_place_found_and_expected() {
             "mismatched input b, expecting the end of the statement, line 1:14",
         ),
         ("DESCRIBE TABLE t", "Leave the word TABLE out."),
-        ("SHOW FROBS", "expecting DATABASES"),
+        ("SHOW FROBS", "expecting CATALOGS, DATABASES"),
         ("SHOW TABLES '('", "cannot be used"),
         (
             "ALTER TABLE t ADD PARTITION (a = b)",
