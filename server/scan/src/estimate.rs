@@ -1,10 +1,12 @@
 //! What a physical plan will read, before it runs: bytes, row groups and requests of each scan, with a bound
 //! below and above and how sure they are. No data byte is read here.
 
+mod sample;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use datafusion::datasource::listing::PartitionedFile;
@@ -27,6 +29,7 @@ use crate::parquet_scan::plan::in_piece;
 use crate::parquet_scan::proof::{plain_leaves, scan_node};
 use crate::parquet_scan::reader::ScanFile;
 use crate::range_set::RangeSet;
+use sample::Sample;
 
 /// Keys that one page of a listing names.
 const KEYS_PER_PAGE: u64 = 1_000;
@@ -396,43 +399,6 @@ impl Reads {
         }
         (Confidence::UpperBound, reasons.join("; "))
     }
-}
-
-/// Which part of a scan's files an estimate looked at.
-#[derive(Debug)]
-struct Sample {
-    files: u64,
-    bytes: u64,
-    unopened_files: u64,
-    unopened_bytes: u64,
-}
-
-impl Sample {
-    fn of(node: &ScanNode) -> Self {
-        let (unopened_files, unopened_bytes) = *node.unopened.lock().unwrap_or_else(PoisonError::into_inner);
-        Self {
-            files: node.files_total.saturating_sub(unopened_files),
-            bytes: node.listed_bytes().saturating_sub(unopened_bytes),
-            unopened_files,
-            unopened_bytes,
-        }
-    }
-
-    /// What was found in the sample, for all files, by their number.
-    fn by_files(&self, found: u64) -> u64 {
-        found.saturating_add(scale(found, self.unopened_files, self.files))
-    }
-
-    /// The same by their size.
-    fn by_bytes(&self, found: u64) -> u64 {
-        found.saturating_add(scale(found, self.unopened_bytes, self.bytes))
-    }
-}
-
-/// `part` for `more` where it was found for `seen`; rounded up.
-fn scale(part: u64, more: u64, seen: u64) -> u64 {
-    let product = u128::from(part) * u128::from(more);
-    u64::try_from(product.div_ceil(u128::from(seen.max(1)))).unwrap_or(u64::MAX)
 }
 
 /// Listings: at least those that no cache may answer, at most all prefixes anew.
