@@ -63,10 +63,9 @@ impl Shared {
             false => 0,
         });
         let scan = self.scan_context(context, &meter, cap, Some(Arc::clone(&requests)), quotas.clone());
-        let memory = Arc::new(QueryMemoryPool::new(
-            Arc::clone(&self.memory),
-            self.config.query_memory_bytes,
-        ));
+        let memory = QueryMemoryPool::new(Arc::clone(&self.memory), self.config.query_memory_bytes);
+        let memory = Arc::new(memory.under(Arc::clone(&self.watch.pressure)));
+        self.watch.add(&memory, context.cancel.clone());
         let mut receipt = Receipt::new(&context.id, StatementType::Utility, context.now);
         receipt.state = QueryState::Running;
         receipt.workgroup.clone_from(&workgroup.name);

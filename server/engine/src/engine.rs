@@ -12,6 +12,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use owlake_catalog::CatalogStore;
+use owlake_dialect::functions::FunctionMemory;
 use owlake_fault::Fault;
 use owlake_metering::{AthenaBilling, Ledger, PricePlan, QuotaObserver, Quotas};
 use owlake_scan::cache::{CacheStatus, ScanCaches};
@@ -25,6 +26,7 @@ use crate::context::QueryContext;
 use crate::meters::Meters;
 use crate::query::{Accounting, NoObserver, Prepared, QueryAccount, QueryFailure, QueryObserver, Submitted};
 use crate::remote_store::RemoteStore;
+use crate::resident::Watch;
 use crate::resolve::{QueryCatalogs, Resolver};
 use crate::reuse::ResultStore;
 use crate::runtime::Runtimes;
@@ -54,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) in_flight: Arc<InFlight>,
     pub meters: Meters,
     pub(crate) memory: Arc<dyn MemoryPool>,
+    pub(crate) watch: Arc<Watch>,
     base_runtime: Arc<RuntimeEnv>,
     base_state: SessionState,
 }
@@ -187,6 +190,8 @@ impl EngineBuilder {
             .unwrap_or_else(|| Arc::new(ScanCaches::new(&self.scan_config, None)));
         let results = Arc::new(ResultStore::new(&config, caches.tally("result")));
         let workgroups = Arc::new(Workgroups::open(&config.workgroups, Arc::clone(&self.ledger))?);
+        let watch = Arc::new(Watch::default());
+        self.runtimes.spawn_io(Watch::look(Arc::downgrade(&watch)));
         let quotas = Quotas::open(Arc::clone(&self.ledger), self.clock, self.quota_observer);
         Ok(Engine {
             shared: Arc::new(Shared {
@@ -219,6 +224,7 @@ impl EngineBuilder {
                 stores: self.stores,
                 runtimes: self.runtimes,
                 memory,
+                watch,
                 base_runtime,
                 base_state,
                 config,
@@ -310,6 +316,11 @@ impl Shared {
             config = config.with_extension(Arc::clone(&account.scan));
             runtime = runtime.with_memory_pool(Arc::clone(&account.memory) as Arc<dyn MemoryPool>);
         }
+        let memory = account.map_or_else(
+            || Arc::clone(&self.memory),
+            |account| Arc::clone(&account.memory) as Arc<dyn MemoryPool>,
+        );
+        FunctionMemory::install(memory, config.options_mut());
         let runtime = runtime
             .build_arc()
             .unwrap_or_else(|_infallible| Arc::clone(&self.base_runtime));

@@ -16,6 +16,7 @@ mod memory;
 mod meters;
 mod query;
 mod remote_store;
+mod resident;
 pub mod resolve;
 mod reuse;
 pub mod runtime;

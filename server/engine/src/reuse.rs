@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{RecordBatch, UInt32Array};
+use datafusion::arrow::compute::take_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use moka::future::Cache;
@@ -18,6 +19,7 @@ use owlake_scan::{ScanContext, ScanIdentity};
 use crate::config::{EngineConfig, WorkgroupConfig};
 use crate::context::{QueryContext, SessionSettings};
 use crate::engine::Shared;
+use crate::wire::batch_bytes;
 
 mod eligible;
 
@@ -25,6 +27,9 @@ use eligible::is_reusable;
 
 /// Longest age one may ask for, as in Athena; nothing is kept longer.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A batch up to this size is kept as it is.
+const SMALL_BYTES: usize = 1 << 20;
 
 /// Bytes that one character of a plan's text stands for in memory, about.
 const PLAN_BYTES_PER_CHAR: usize = 16;
@@ -240,11 +245,13 @@ impl Reuse {
     /// Sees a batch that leaves. A result that grows too large is let go at once.
     pub(crate) fn leaves(&mut self, batch: &RecordBatch) {
         if let State::Keeps { batches, bytes, .. } = &mut self.state {
-            *bytes = bytes.saturating_add(batch.get_array_memory_size());
-            if *bytes > self.look_up.store.max_result_bytes {
-                self.state = State::Idle;
-            } else {
-                batches.push(batch.clone());
+            let room = self.look_up.store.max_result_bytes.saturating_sub(*bytes);
+            match own_rows(batch, room) {
+                Some(rows) => {
+                    *bytes += rows.get_array_memory_size();
+                    batches.push(rows);
+                }
+                None => self.state = State::Idle,
             }
         }
     }
@@ -261,6 +268,20 @@ impl Reuse {
             self.look_up.store.kept.insert(key, Arc::new(result)).await;
         }
     }
+}
+
+/// The rows, in memory of their own where `batch` is large: it may be a piece of a larger one, or be reserved in the
+/// memory of its query, and neither is to be kept with it. `None` where they take more than `room`.
+fn own_rows(batch: &RecordBatch, room: usize) -> Option<RecordBatch> {
+    if batch.get_array_memory_size() <= SMALL_BYTES {
+        return (batch.get_array_memory_size() <= room).then(|| batch.clone());
+    }
+    if batch_bytes(batch) > room as u64 {
+        return None;
+    }
+    let rows = UInt32Array::from_iter_values(0..u32::try_from(batch.num_rows()).ok()?);
+    let own = take_record_batch(batch, &rows).ok()?;
+    (own.get_array_memory_size() <= room).then_some(own)
 }
 
 impl LookUp {

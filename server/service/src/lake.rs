@@ -255,6 +255,11 @@ impl Lake {
         self.engine().meters().system_counters()
     }
 
+    /// Bytes of memory that queries hold now.
+    pub fn memory_reserved_bytes(&self) -> u64 {
+        self.engine().memory_reserved_bytes()
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.wired.engine
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, new_empty_array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray};
 use arrow::datatypes::{DataType, Date32Type};
 use datafusion::error::{DataFusionError, Result};
 
 use super::arrays::range;
 use super::call::{Call, Column};
-use super::lists::{Pick, build_lists};
+use super::lists::{Pick, build_lists, consecutive};
 use super::signature::{element_of, list_of};
 use crate::semantics::error::{bad_argument, not_supported, type_mismatch};
 use crate::semantics::ty::Ty;
@@ -175,7 +175,6 @@ pub(super) fn trim_array(c: &Call) -> Result<ArrayRef> {
 
 pub(super) fn repeat(c: &Call) -> Result<ArrayRef> {
     let (item, count) = (c.any(0)?, c.int(1)?);
-    let width = item.array().get_array_memory_size() / item.array().len().max(1);
     build_lists(c, &[Arc::clone(item.array())], |row, picks| {
         let Some(count) = count.get(row) else {
             return Ok(false);
@@ -190,7 +189,6 @@ pub(super) fn repeat(c: &Call) -> Result<ArrayRef> {
                 "count argument of repeat function must be less than or equal to {MAX_ENTRIES}"
             )));
         }
-        c.check_value((count as usize).saturating_mul(if item.array().len() == 1 { width } else { 1 }))?;
         let one = item.at(row).map_or(Pick::Null, |e| Pick::Range(0, e, e + 1));
         picks.extend(std::iter::repeat_n(one, count as usize));
         Ok(true)
@@ -219,60 +217,49 @@ fn steps(start: i64, stop: i64, step: i64) -> Result<i64> {
 pub(super) fn sequence(c: &Call) -> Result<ArrayRef> {
     let (start, stop) = (c.int(0)?, c.int(1)?);
     let step = if c.len() == 3 { Some(c.int(2)?) } else { None };
-    let mut values = Vec::new();
-    let mut ranges = Vec::with_capacity(c.rows);
-    for row in 0..c.rows {
+    sequences(c, |row| {
         let (Some(a), Some(b)) = (start.get(row), stop.get(row)) else {
-            ranges.push(None);
-            continue;
+            return None;
         };
         let step = match &step {
             None => Some(if b >= a { 1 } else { -1 }),
             Some(step) => step.get(row),
         };
-        let Some(step) = step else {
-            ranges.push(None);
-            continue;
-        };
-        let from = values.len();
-        values.extend((0..steps(a, b, step)?).map(|n| a + n * step));
-        ranges.push(Some((from, values.len())));
-    }
-    ranges_to_lists(c, Arc::new(Int64Array::from(values)), &ranges)
+        step.map(|step| (a, b, step))
+    })
+    .and_then(|(values, lengths)| consecutive(Arc::new(Int64Array::from(values)), &lengths))
 }
 
 pub(super) fn date_sequence(c: &Call) -> Result<ArrayRef> {
     let (start, stop) = (c.date(0)?, c.date(1)?);
-    let mut values = Vec::new();
-    let mut ranges = Vec::with_capacity(c.rows);
-    for row in 0..c.rows {
-        let (Some(a), Some(b)) = (start.get(row), stop.get(row)) else {
-            ranges.push(None);
-            continue;
-        };
-        let step = if b >= a { 1 } else { -1 };
-        let from = values.len();
-        values.extend((0..steps(a.into(), b.into(), step)?).map(|n| i64::from(a) + n * step));
-        ranges.push(Some((from, values.len())));
-    }
+    let (values, lengths) = sequences(c, |row| match (start.get(row), stop.get(row)) {
+        (Some(a), Some(b)) => Some((a.into(), b.into(), if b >= a { 1 } else { -1 })),
+        _ => None,
+    })?;
     let days: arrow::array::Date32Array =
         Int64Array::from(values).unary::<_, Date32Type>(|v| i32::try_from(v).unwrap_or(i32::MAX));
-    ranges_to_lists(c, Arc::new(days), &ranges)
+    consecutive(Arc::new(days), &lengths)
 }
 
-fn ranges_to_lists(c: &Call, values: ArrayRef, ranges: &[Option<(usize, usize)>]) -> Result<ArrayRef> {
-    let values = if values.is_empty() {
-        new_empty_array(values.data_type())
-    } else {
-        values
-    };
-    build_lists(c, &[values], |row, picks| {
-        let Some((from, to)) = ranges[row] else {
-            return Ok(false);
+/// The numbers of all rows' sequences, and how many of them each row has; `bounds` are start, stop and step.
+fn sequences(
+    c: &Call,
+    bounds: impl Fn(usize) -> Option<(i64, i64, i64)>,
+) -> Result<(Vec<i64>, Vec<Option<usize>>)> {
+    let mut values = Vec::new();
+    let mut lengths = Vec::with_capacity(c.rows);
+    let mut total = 0;
+    for row in 0..c.rows {
+        let Some((start, stop, step)) = bounds(row) else {
+            lengths.push(None);
+            continue;
         };
-        picks.push(Pick::Range(0, from, to));
-        Ok(true)
-    })
+        let entries = steps(start, stop, step)?;
+        total = c.grow(total, entries as usize * size_of::<i64>())?;
+        values.extend((0..entries).map(|n| start + n * step));
+        lengths.push(Some(entries as usize));
+    }
+    Ok((values, lengths))
 }
 
 /// Elements as text with a separator; NULLs are left out or replaced.

@@ -3,6 +3,7 @@
 //! Constant arguments stay arrays of length one; `row` maps a row to its place in either kind.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -13,6 +14,7 @@ use arrow::datatypes::{ArrowPrimitiveType, DataType, Date32Type, FieldRef, Float
 use datafusion::error::{DataFusionError, Result};
 use owlake_fault::{Code, Fault};
 
+use super::space::Space;
 use crate::semantics::error::{bad_argument, fault};
 
 /// Largest single text, binary or array value a function may produce.
@@ -32,6 +34,10 @@ pub(crate) struct Call {
     pub(crate) rows: usize,
     /// Type to produce.
     pub(crate) returns: DataType,
+    /// Memory of the result.
+    pub(crate) space: Space,
+    /// Bytes of the result so far.
+    pub(crate) built: Cell<usize>,
 }
 
 /// A typed view on one argument.
@@ -216,7 +222,7 @@ impl Call {
         Ok(Arc::new(BooleanArray::from(values)))
     }
 
-    /// Refuses a value that would pass the per-value cap, before it is built.
+    /// Refuses a value that would pass the per-value cap, or that memory has no room for, before it is built.
     pub(crate) fn check_value(&self, bytes: usize) -> Result<()> {
         if bytes > MAX_VALUE_BYTES {
             return Err(bad_argument(format!(
@@ -224,10 +230,11 @@ impl Call {
                 self.name
             )));
         }
-        Ok(())
+        // Once as the value, once more in the column.
+        self.reserve(self.built.get() + 2 * bytes)
     }
 
-    /// Adds `bytes` to a running total, refusing values and batches past their caps.
+    /// Adds `bytes` to a running total, refusing values and batches past their caps and past what memory has room for.
     pub(crate) fn grow(&self, total: usize, bytes: usize) -> Result<usize> {
         self.check_value(bytes)?;
         let total = total.saturating_add(bytes);
@@ -240,6 +247,12 @@ impl Call {
                 ),
             )));
         }
+        self.built.set(total);
         Ok(total)
+    }
+
+    /// Refuses what memory has no room for; `bytes` is all that the call holds, its result included.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<()> {
+        self.space.reserve(self.name, self.rows, bytes)
     }
 }

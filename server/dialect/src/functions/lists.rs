@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ListArray, ListBuilder, MutableArrayData, StringBuilder, make_array};
+use arrow::array::{
+    Array, ArrayData, ArrayRef, ListArray, ListBuilder, MutableArrayData, StringBuilder, make_array,
+};
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field};
 use datafusion::error::Result;
@@ -50,6 +52,45 @@ pub(super) enum Pick {
     Null,
 }
 
+/// Bytes that values `from..to` of an array take in a copy; at least about, where the type is a rare one.
+pub fn value_bytes(data: &ArrayData, from: usize, to: usize) -> usize {
+    let count = to - from;
+    match data.data_type() {
+        DataType::Utf8 | DataType::Binary if count > 0 => {
+            let (start, end) = (offset(data, from), offset(data, to));
+            (end - start) + count * size_of::<i32>()
+        }
+        DataType::List(_) | DataType::Map(..) if count > 0 => {
+            let (start, end) = (offset(data, from), offset(data, to));
+            value_bytes(&data.child_data()[0], start, end) + count * size_of::<i32>()
+        }
+        DataType::Struct(_) => {
+            let from = data.offset() + from;
+            data.child_data()
+                .iter()
+                .map(|child| value_bytes(child, from, from + count))
+                .sum()
+        }
+        other => count.saturating_mul(other.primitive_width().unwrap_or(1)),
+    }
+}
+
+/// Where element `i` of a list or a text begins in what it is a list or text of.
+fn offset(data: &ArrayData, i: usize) -> usize {
+    data.buffer::<i32>(0)
+        .get(i)
+        .and_then(|o| usize::try_from(*o).ok())
+        .unwrap_or(0)
+}
+
+/// Arrays one after the other: row `i` has `lengths[i]` of `values`, or is NULL.
+pub(super) fn consecutive(values: ArrayRef, lengths: &[Option<usize>]) -> Result<ArrayRef> {
+    let field = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+    let offsets = OffsetBuffer::from_lengths(lengths.iter().map(|n| n.unwrap_or(0)));
+    let valid = NullBuffer::from_iter(lengths.iter().map(Option::is_some));
+    Ok(Arc::new(ListArray::try_new(field, offsets, values, Some(valid))?))
+}
+
 /// Builds arrays by copying elements from `sources` (all of one type).
 pub(super) fn build_lists(
     c: &Call,
@@ -58,17 +99,6 @@ pub(super) fn build_lists(
 ) -> Result<ArrayRef> {
     let data: Vec<_> = sources.iter().map(|s| s.to_data()).collect();
     let mut values = MutableArrayData::new(data.iter().collect(), true, c.rows);
-    let width = sources
-        .iter()
-        .map(|s| {
-            if s.is_empty() {
-                1
-            } else {
-                (s.get_array_memory_size() / s.len()).max(1)
-            }
-        })
-        .max()
-        .unwrap_or(1);
     let mut offsets: Vec<i32> = Vec::with_capacity(c.rows + 1);
     let mut valid = Vec::with_capacity(c.rows);
     let mut picks = Vec::new();
@@ -79,11 +109,17 @@ pub(super) fn build_lists(
         let present = row_picks(row, &mut picks)?;
         valid.push(present);
         if present {
-            let count: usize = picks
-                .iter()
-                .map(|p| if let Pick::Range(_, a, b) = p { b - a } else { 1 })
-                .sum();
-            total = c.grow(total, count.saturating_mul(width.min(64)))?;
+            let (mut count, mut bytes) = (0_usize, 0_usize);
+            for pick in &picks {
+                match *pick {
+                    Pick::Range(source, from, to) => {
+                        count += to - from;
+                        bytes = bytes.saturating_add(value_bytes(&data[source], from, to));
+                    }
+                    Pick::Null => count += 1,
+                }
+            }
+            total = c.grow(total, bytes)?;
             for pick in &picks {
                 match *pick {
                     Pick::Range(source, from, to) => values.try_extend(source, from, to)?,

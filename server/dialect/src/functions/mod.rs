@@ -24,6 +24,7 @@ mod planner;
 mod refused;
 mod regex;
 pub(crate) mod signature;
+mod space;
 mod stock;
 mod strings;
 mod udf;
@@ -33,8 +34,11 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+pub use lists::value_bytes;
 pub use planner::expr_planners;
+pub use space::FunctionMemory;
 
+pub(crate) use call::MAX_VALUE_BYTES;
 pub(crate) use json::json_to_text;
 pub(crate) use math::{STRICT, pow10, round_half_up};
 

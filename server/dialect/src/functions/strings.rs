@@ -361,18 +361,38 @@ fn pad(c: &Call, left: bool) -> Result<ArrayRef> {
         if have >= size_chars {
             return Ok(Some(slice(s, 1, Some(size)).into()));
         }
-        let missing = size_chars - have;
-        c.check_value(s.len().saturating_add(missing))?;
-        let filler: String = fill.chars().cycle().take(missing).collect();
-        Ok(Some(
-            if left {
-                format!("{filler}{s}")
-            } else {
-                format!("{s}{filler}")
-            }
-            .into(),
-        ))
+        let (times, rest) = repeats(fill, size_chars - have);
+        let filler = times.saturating_mul(fill.len()).saturating_add(rest.len());
+        let bytes = s.len().saturating_add(filler);
+        c.check_value(bytes)?;
+        let mut out = String::with_capacity(bytes);
+        if !left {
+            out.push_str(s);
+        }
+        push_times(&mut out, fill, times);
+        out.push_str(rest);
+        if left {
+            out.push_str(s);
+        }
+        Ok(Some(out.into()))
     })
+}
+
+fn push_times(out: &mut String, text: &str, times: usize) {
+    let at_once = (4096 / text.len().max(1)).clamp(1, times.max(1));
+    let block = text.repeat(at_once);
+    (0..times / at_once).for_each(|_| out.push_str(&block));
+    (0..times % at_once).for_each(|_| out.push_str(text));
+}
+
+/// `fill` over and over, cut at `chars` code points: how often it is there as a whole, and its start at the end.
+fn repeats(fill: &str, chars: usize) -> (usize, &str) {
+    let period = fill.chars().count().max(1);
+    let rest = fill
+        .char_indices()
+        .nth(chars % period)
+        .map_or(fill.len(), |(at, _)| at);
+    (chars / period, &fill[..rest])
 }
 
 /// White space as Java's `Character.isWhitespace` on the code points Trino's trim considers.

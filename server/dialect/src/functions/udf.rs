@@ -1,5 +1,6 @@
 //! Our own scalar functions as DataFusion sees them: a static description behind one `ScalarUDFImpl`.
 
+use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use datafusion::logical_expr::{
 
 use super::call::Call;
 use super::signature::{Overload, canonical, choose};
+use super::space::Space;
 use crate::semantics::error::type_mismatch;
 use crate::semantics::ty::{Ty, json_metadata};
 
@@ -215,6 +217,8 @@ impl ScalarUDFImpl for TrinoFunction {
             fields: args.arg_fields,
             rows,
             returns: args.return_field.data_type().clone(),
+            space: Space::of(&args.config_options),
+            built: Cell::new(0),
         };
         let out = (overload.body)(&call)?;
         let out = if out.data_type() == &call.returns {
@@ -232,7 +236,7 @@ impl ScalarUDFImpl for TrinoFunction {
                 out.len()
             )));
         }
-        Ok(ColumnarValue::Array(out))
+        Ok(ColumnarValue::Array(call.space.hold(out)?))
     }
 }
 

@@ -16,11 +16,13 @@ mod plan;
 mod sql_types;
 mod syntax;
 pub(crate) mod ty;
+mod width;
 
 pub use faults::fault_from_datafusion;
 pub use plan::apply;
 pub use sql_types::type_planner;
 pub use syntax::prepare;
+pub use width::widest_row;
 
 pub(crate) use cast_text::{format_double, parse_date_text};
 

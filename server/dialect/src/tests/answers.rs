@@ -14,7 +14,7 @@ use datafusion::sql::parser::Statement as PlannerStatement;
 use super::query;
 use crate::functions::{expr_planners, function_set};
 use crate::relation_planners;
-use crate::semantics::{apply, prepare, session_settings, type_planner};
+use crate::semantics::{apply, prepare, session_settings, type_planner, widest_row};
 
 /// `t`: four rows, with lists, a list of rows and a map; the third has empty ones, the fourth NULLs.
 fn context() -> SessionContext {
@@ -285,4 +285,55 @@ fn what_passes_the_guard_can_be_planned_and_optimized() {
         .unwrap()
         .join()
         .unwrap();
+}
+
+#[tokio::test]
+async fn the_widest_row_of_a_plan_is_expected_from_its_constants_and_functions() {
+    let long = 100_000;
+    let literal = format!("SELECT id, '{}' AS c FROM t", "z".repeat(long));
+    for (text, at_least, at_most) in [
+        ("SELECT id, xs FROM t WHERE id > 1 ORDER BY id", 0, 1000),
+        ("SELECT substr(cast(id AS varchar), 1, 5) FROM t", 0, 1000),
+        (literal.as_str(), long, long + 1000),
+        (
+            "SELECT rpad(cast(id AS varchar), 100000, 'x') FROM t",
+            long,
+            long + 1000,
+        ),
+        (
+            "SELECT max(length(lpad(cast(id AS varchar), 100000, 'x'))) FROM t",
+            long,
+            long + 1000,
+        ),
+        (
+            "SELECT CASE WHEN id = 1 THEN rpad('x', 100000, 'y') ELSE 'z' END FROM t",
+            long,
+            long + 1000,
+        ),
+        (
+            "SELECT t.id, a.x || a.x FROM (SELECT rpad(cast(id AS varchar), 100000, 'y') AS x FROM u) a CROSS JOIN t",
+            2 * long,
+            3 * long + 1000,
+        ),
+        (
+            "SELECT replace(cast(id AS varchar), '1', rpad('', 10000, 'x')) FROM t",
+            10 * 10_000,
+            100 * 10_000,
+        ),
+        (
+            "SELECT sum(x) FROM t CROSS JOIN UNNEST(sequence(1, 10000)) AS u (x)",
+            80_000,
+            200_000,
+        ),
+        ("SELECT rpad('x', id, 'y') FROM t", 0, 1000),
+    ] {
+        let context = context();
+        let plan = plan(&context, text).await.unwrap();
+        let widest = widest_row(&context.state().optimize(&plan).unwrap());
+        assert!(
+            (at_least..=at_most).contains(&widest),
+            "{widest}: {}",
+            &text[..text.len().min(120)]
+        );
+    }
 }

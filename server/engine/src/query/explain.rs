@@ -14,6 +14,7 @@ use crate::connector::remote_catalog;
 use crate::error::fault_from;
 use crate::query::estimate::{Estimate, FULL};
 use crate::query::physical::Purpose;
+use crate::query::repeats::Wanted;
 use crate::query::run::{Attempt, RunningQuery, Source, ended};
 use crate::runtime::caught;
 
@@ -71,6 +72,7 @@ impl RunningQuery {
             plan,
             state,
             schema: result_schema,
+            wanted: Wanted::default(),
         });
         if kind == ExplainKind::Cost {
             return self.explain_cost(format).await;
@@ -144,6 +146,7 @@ impl RunningQuery {
                 Ok(None) if !self.open()?.proved => self.prove().await?,
                 Ok(None) => return self.open()?.attempt.take().ok_or_else(ended),
                 Err(fault) if self.may_replan(&fault) => self.replan().await?,
+                Err(_) if self.may_narrow() => self.replan().await?,
                 Err(fault) => return Err(fault),
             }
         }

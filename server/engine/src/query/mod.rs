@@ -6,9 +6,11 @@ mod explain;
 mod history;
 mod limits;
 mod physical;
+mod pieces;
 mod plan;
 mod proof;
 mod record;
+mod repeats;
 mod reused;
 mod run;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
+use owlake_dialect::semantics::widest_row;
 use owlake_fault::Fault;
 use owlake_metering::PricePlan;
 use owlake_scan::{ScanContext, ScanEstimate, is_timing_dependent, read_ahead, refuse_over_cap};
@@ -13,6 +14,8 @@ use tokio::time::Instant;
 use crate::connector::remote_catalog;
 use crate::error::fault_from;
 use crate::query::estimate::{AT_HAND, bounds, refuse_over_cost};
+use crate::query::pieces::{rows_at_a_time, with_rows_at_a_time};
+use crate::query::repeats::watched;
 use crate::query::run::{RunningQuery, ended};
 use crate::reuse::{Found, Reuse};
 use crate::runtime::caught;
@@ -33,17 +36,22 @@ impl RunningQuery {
         let begun = Instant::now();
         let open = self.open()?;
         let source = open.source.as_ref().ok_or_else(ended)?;
-        let (state, plan, scan) = (
+        let (mut state, plan, scan) = (
             source.state.clone(),
             source.plan.clone(),
             Arc::clone(&open.account.scan),
         );
+        let wanted = source.wanted.clone();
         let look_up = open.reuse.as_ref().map(Reuse::look_up);
         let price = open.account.prices().0.clone();
         let current = &self.context.settings.catalog;
         let remote = remote_catalog(&plan, &self.shared.resolver, current).is_some();
         let work = async move {
             let optimized = state.optimize(&plan).map_err(fault_from)?;
+            let rows = rows_at_a_time(widest_row(&optimized), state.config().batch_size());
+            if let Some(rows) = rows {
+                with_rows_at_a_time(&mut state, rows);
+            }
             let planner = state.query_planner();
             let planned = planner.create_physical_plan(&optimized, state.as_ref()).await;
             let plan = planned.map_err(fault_from)?;
@@ -56,12 +64,20 @@ impl RunningQuery {
                 (Purpose::Run, Found::Nothing(_)) => begin_reading(&plan, &scan, &state, &price).await?,
                 _ => None,
             };
-            Ok((plan, found, estimates))
+            let timing = is_timing_dependent(&plan);
+            let plan = match purpose {
+                Purpose::Run => watched(plan, &wanted, rows.is_some()).map_err(fault_from)?,
+                Purpose::Look => plan,
+            };
+            Ok((plan, found, estimates, rows, timing))
         };
         let planned = self.guarded(self.shared.runtimes.plan(caught(work))).await;
         let open = self.open()?;
         open.account.add_planning(begun.elapsed());
-        let (plan, found, estimates) = planned?;
+        let (plan, found, estimates, rows, timing) = planned?;
+        if let (Some(rows), Some(source)) = (rows, &mut open.source) {
+            with_rows_at_a_time(&mut source.state, rows);
+        }
         if let Some(reuse) = &mut open.reuse {
             reuse.found(found);
         }
@@ -70,7 +86,7 @@ impl RunningQuery {
             let (bounds, confidence) = bounds(&estimates);
             open.account.estimated(bounds, confidence);
         }
-        open.account.timing_dependent(is_timing_dependent(&plan));
+        open.account.timing_dependent(timing);
         Ok(plan)
     }
 }

@@ -6,14 +6,16 @@ use datafusion::arrow::array::RecordBatch;
 use owlake_fault::{Fault, Kind};
 
 use crate::query::limits::{spilled_bytes, within};
+use crate::query::pieces::with_rows_at_a_time;
 use crate::query::run::RunningQuery;
 use crate::runtime::caught;
 
 impl RunningQuery {
-    /// The first attempt, or the second where a file changed while the first was planned.
+    /// The first attempt, or the second where a file changed while the first was planned, or it was too wide.
     pub(super) async fn start_attempt(&mut self) -> Result<(), Fault> {
         match self.attempt().await {
             Err(fault) if self.may_replan(&fault) => self.replan().await,
+            Err(_) if self.may_narrow() => self.replan().await,
             other => other,
         }
     }
@@ -25,6 +27,23 @@ impl RunningQuery {
                 .open
                 .as_ref()
                 .is_some_and(|o| !o.replanned && o.account.rows_sent() == 0)
+    }
+
+    /// Whether the attempt ended because it computed too many rows at a time; the next one computes fewer.
+    pub(super) fn may_narrow(&mut self) -> bool {
+        let Some(open) = self.open.as_mut().filter(|o| o.account.rows_sent() == 0) else {
+            return false;
+        };
+        let Some(source) = &mut open.source else {
+            return false;
+        };
+        match source.wanted.take() {
+            Some(rows) if rows.get() < source.state.config().batch_size() => {
+                with_rows_at_a_time(&mut source.state, rows);
+                true
+            }
+            _ => false,
+        }
     }
 
     pub(super) async fn replan(&mut self) -> Result<(), Fault> {
@@ -67,6 +86,7 @@ impl RunningQuery {
                     return Ok(self.open()?.held.take());
                 }
                 Err(fault) if self.may_replan(&fault) => self.replan().await?,
+                Err(_) if self.may_narrow() => self.replan().await?,
                 Err(fault) => return Err(fault),
             }
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{Stream, StreamExt};
@@ -24,7 +25,9 @@ use crate::error::fault_from;
 use crate::query::estimate::Estimate;
 use crate::query::limits::{quiesce, within};
 use crate::query::physical::Purpose;
+use crate::query::pieces::{is_wide, leaving, pieces};
 use crate::query::plan::{StatementKind, Submitted, Work};
+use crate::query::repeats::Wanted;
 use crate::query::{QueryAccount, QueryFailure};
 use crate::reuse::Reuse;
 use crate::runtime::{AbortOnDrop, caught};
@@ -59,6 +62,8 @@ pub(super) struct Open {
     /// The batch that is held back until it is known that nothing was stale.
     pub(super) held: Option<RecordBatch>,
     pub(super) ready: VecDeque<RecordBatch>,
+    /// For the rows that were handed out last: whoever asks for more has sent them.
+    leaving: Option<MemoryReservation>,
     pub(super) replanned: bool,
     /// Every cached listing of this attempt was current when rows began to leave.
     pub(super) proved: bool,
@@ -71,6 +76,8 @@ pub(super) struct Source {
     pub(super) plan: LogicalPlan,
     pub(super) state: Box<SessionState>,
     pub(super) schema: SchemaRef,
+    /// Rows at a time that the last attempt should have had.
+    pub(super) wanted: Wanted,
 }
 
 /// One execution of one physical plan.
@@ -110,6 +117,7 @@ impl Submitted {
                 attempt: None,
                 held: None,
                 ready: VecDeque::new(),
+                leaving: None,
                 replanned: false,
                 proved: false,
                 reuse: None,
@@ -167,7 +175,7 @@ impl RunningQuery {
         if self.open.is_none() {
             return Ok(None);
         }
-        match self.advance().await {
+        match self.advance().await.and_then(|batch| self.leaves(batch)) {
             Ok(Some(batch)) => {
                 if let Some(open) = &mut self.open {
                     open.account.sent(batch.num_rows() as u64, batch_bytes(&batch));
@@ -187,6 +195,14 @@ impl RunningQuery {
             }
             Err(fault) => Err(self.fail(fault).await),
         }
+    }
+
+    fn leaves(&mut self, batch: Option<RecordBatch>) -> Result<Option<RecordBatch>, Fault> {
+        if let (Some(open), Some(batch)) = (&mut self.open, &batch) {
+            open.leaving = None;
+            open.leaving = leaving(&open.account.memory, batch_bytes(batch))?;
+        }
+        Ok(batch)
     }
 
     /// The batches as a stream; the query ends with it.
@@ -221,7 +237,12 @@ impl RunningQuery {
                 let (scan, group) = (Arc::clone(&account.scan), account.workgroup());
                 self.open()?.reuse = self.shared.reuse(&self.context, &group, &plan, &schema, &scan);
                 drop(scan);
-                self.open()?.source = Some(Source { plan, state, schema });
+                self.open()?.source = Some(Source {
+                    plan,
+                    state,
+                    schema,
+                    wanted: Wanted::default(),
+                });
                 self.start_attempt().await
             }
             Work::Explain {
@@ -279,8 +300,15 @@ impl RunningQuery {
                 while let Some(batch) = stream.next().await {
                     let batch =
                         to_wire(&batch.map_err(fault_from)?, &schema).map_err(|e| fault_from(e.into()))?;
-                    if sender.send(Ok(batch)).await.is_err() {
-                        break;
+                    for piece in pieces(batch) {
+                        // Nothing is computed ahead of a wide piece.
+                        let room = if is_wide(&piece) { BATCHES_AHEAD } else { 1 };
+                        let Ok(mut permits) = sender.reserve_many(room).await else {
+                            return Ok(());
+                        };
+                        if let Some(permit) = permits.next() {
+                            permit.send(Ok(piece));
+                        }
                     }
                 }
                 Ok(())
@@ -303,6 +331,11 @@ impl RunningQuery {
     }
 
     async fn fail(&mut self, fault: Fault) -> QueryFailure {
+        let memory = self.open.as_ref().map(|open| &open.account.memory);
+        let fault = match memory {
+            Some(memory) if memory.is_ended() => crate::resident::ended(memory.pressure()),
+            _ => fault,
+        };
         let receipt = self.end(Some(&fault)).await.map(Box::new);
         let failure = QueryFailure {
             fault,
@@ -325,6 +358,7 @@ impl Open {
         self.attempt = None;
         self.source = None;
         self.held = None;
+        self.leaving = None;
         quiesce(&self.account.scan).await;
         if fault.is_some_and(|fault| fault.kind() == Kind::Changed) {
             self.account.scan.forget_listings().await;

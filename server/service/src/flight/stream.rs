@@ -19,6 +19,9 @@ use tonic::Status;
 use crate::flight::receipt;
 use crate::flight::status::status;
 
+/// Rows of a finished batch are sent in messages of about this size.
+const MESSAGE_BYTES: usize = 2 << 20;
+
 /// Encoded messages of one DoGet.
 pub(crate) type MessageStream = BoxStream<'static, Result<FlightData, Status>>;
 
@@ -83,7 +86,8 @@ pub(crate) fn query_stream(query: RunningQuery, slot: ReceiptSlot) -> MessageStr
             }
         }
     });
-    let messages = encode(schema, batches);
+    // The engine hands out pieces already; the encoder would count the whole buffers that they are slices of.
+    let messages = encode(schema, batches, usize::MAX);
     let tail = futures::stream::once(async move { ended.get().cloned() })
         .filter_map(|last| async move { last.map(Ok) });
     messages.chain(tail).boxed()
@@ -92,16 +96,18 @@ pub(crate) fn query_stream(query: RunningQuery, slot: ReceiptSlot) -> MessageStr
 /// Streams a batch that is there already (metadata commands).
 pub(crate) fn batch_stream(batch: RecordBatch) -> MessageStream {
     let schema = batch.schema();
-    encode(schema, futures::stream::iter([Ok(batch)])).boxed()
+    encode(schema, futures::stream::iter([Ok(batch)]), MESSAGE_BYTES).boxed()
 }
 
 /// Streams batches of a statement that has run already, with its receipt.
 fn encode(
     schema: SchemaRef,
     batches: impl Stream<Item = Result<RecordBatch, FlightError>> + Send + 'static,
+    message_bytes: usize,
 ) -> impl Stream<Item = Result<FlightData, Status>> + Send + 'static {
     FlightDataEncoderBuilder::new()
         .with_schema(schema)
+        .with_max_flight_data_size(message_bytes)
         .build(batches)
         .map_err(from_flight)
 }

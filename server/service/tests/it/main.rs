@@ -27,6 +27,7 @@ mod io_counts;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod memory;
 mod parameters;
 mod process;
 mod projection;

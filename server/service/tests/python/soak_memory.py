@@ -8,6 +8,7 @@ statement ended; the exit code says whether all ended as they may.
 """
 
 import collections
+import pathlib
 import queue
 import sys
 import threading
@@ -50,10 +51,28 @@ BOMBS = {
     "a cube": f"SELECT count(*) FROM (SELECT l_orderkey, l_partkey, l_suppkey, l_comment, count(*) FROM {LINES} GROUP BY CUBE (l_orderkey, l_partkey, l_suppkey, l_comment))",
     "CTEs that double": doubling(12),
     "a recursion without end": "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r",
+    "a long constant in each row": f"SELECT max(length(CASE WHEN l_orderkey % 2 = 0 THEN rpad('x', 1000000, 'y') ELSE l_comment END)) FROM {LINES}",
+    "a long literal in each row": f"SELECT max(length(c)) FROM (SELECT concat(c, l_comment) AS c FROM (SELECT '{'z' * 100_000}' AS c, l_comment FROM {LINES}))",
+    "a long text joined to each row": f"SELECT max(length(concat(a.x, b.l_comment))) FROM (SELECT rpad(r_name, 200000, 'y') AS x FROM region) a CROSS JOIN {LINES} b",
+    "a gathered array joined to each row": f"SELECT sum(cardinality(x)) FROM (SELECT array_agg(l_comment) AS x FROM {LINES}) CROSS JOIN orders",
+    "a gathered text joined to each row": f"SELECT max(length(concat(x, o_comment))) FROM (SELECT array_join(array_agg(p_name), ',') AS x FROM part) CROSS JOIN orders",
+    "a long text beside an unnested array": f"SELECT count(*) FROM (SELECT rpad(l_comment, 100000, 'x') AS c, n FROM {LINES} CROSS JOIN UNNEST(sequence(1, 10000)) AS t (n)) WHERE length(c) < n",
+    "a map of all": f"SELECT cardinality(map_agg(concat(a.l_comment, b.n_comment), a.l_comment)) FROM {LINES} a CROSS JOIN nation b",
+    "a histogram of all": f"SELECT cardinality(histogram(concat(a.l_comment, b.n_comment))) FROM {LINES} a CROSS JOIN nation b",
+    "texts split into letters": f"SELECT sum(cardinality(split(rpad(l_comment, 100000, 'x,'), ','))) FROM {LINES}",
+    "a pattern that grows": f"SELECT max(length(regexp_replace(l_comment, '.', rpad('', 20000, 'x')))) FROM {LINES}",
+    "a sort of wide rows": f"SELECT max(r) FROM (SELECT row_number() OVER (ORDER BY rpad(l_comment, 5000, 'x')) AS r FROM {LINES})",
+    "the first of wide rows": f"SELECT rpad(l_comment, 20000, 'x') AS c FROM {LINES} ORDER BY c LIMIT 100000",
+    "groups of wide rows": f"SELECT count(*) FROM (SELECT rpad(l_comment, 10000, 'x') AS c FROM {LINES} GROUP BY 1)",
+    "wide rows sent": "SELECT rpad(n_comment, 15000000, 'x') FROM nation",
+    "many wide rows sent": f"SELECT rpad(o_comment, 20000, 'x') FROM orders",
+    "a join of wide rows": f"SELECT max(length(concat(a.c, b.l_comment))) FROM (SELECT l_orderkey, rpad(l_comment, 3000, 'x') AS c FROM {LINES}) a JOIN {LINES} b ON a.l_orderkey = b.l_orderkey",
     "a large result": f"SELECT a.* FROM {LINES} a CROSS JOIN region",
     "a plain query": "SELECT l_returnflag, sum(l_extendedprice) FROM lineitem GROUP BY l_returnflag",
     "a join of TPC-H": "SELECT o_orderpriority, count(*) FROM orders JOIN lineitem ON o_orderkey = l_orderkey GROUP BY o_orderpriority",
 }
+
+TPCH = sorted((pathlib.Path(__file__).parents[4] / "testdata/tpch").glob("q*.sql"))
 
 # How a statement may end: what it needs is refused by a limit (memory, time, spill, sizes), or it is not supported.
 REFUSALS = {
@@ -141,6 +160,8 @@ def main():
     for _ in range(rounds):
         for task in BOMBS.items():
             tasks.put(task)
+    for path in TPCH:
+        tasks.put((f"TPC-H {path.stem}", path.read_text().replace(":fraction", "0.001")))
     stopped, waits, failures = threading.Event(), [], []
     watcher = threading.Thread(target=bystander, args=(url, stopped, waits, failures))
     watcher.start()

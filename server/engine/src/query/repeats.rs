@@ -1,0 +1,295 @@
+//! Memory around operators that repeat rows (joins, UNNEST) or keep all of them unreserved (windows over a whole
+//! partition): what they are about to make of their input is looked at before they do.
+//!
+//! A join hands on as many rows at a time as ever, however wide they are. Where that is too much, the query starts
+//! again with fewer rows at a time; where even that is, it is refused.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec,
+};
+use datafusion::physical_plan::unnest::UnnestExec;
+use datafusion::physical_plan::windows::WindowAggExec;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, RecordBatchStream, SendableRecordBatchStream,
+};
+use futures::{Stream, StreamExt};
+use owlake_dialect::functions::value_bytes;
+use owlake_fault::{Code, Fault};
+
+use crate::query::pieces::rows_at_a_time;
+use crate::wire::batch_bytes;
+
+/// What an operator makes at a time is not looked at below this.
+const UNSEEN_BYTES: usize = 16 << 20;
+/// Above this a query starts again with fewer rows at a time.
+const WIDE_BYTES: usize = 64 << 20;
+
+/// How many rows at a time an attempt should have had; 0 while it is fine.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted(Arc<AtomicUsize>);
+
+impl Wanted {
+    /// The number, once: asking takes it.
+    pub(super) fn take(&self) -> Option<std::num::NonZeroUsize> {
+        std::num::NonZeroUsize::new(self.0.swap(0, Ordering::Relaxed))
+    }
+
+    fn fewer(&self, rows: usize) {
+        self.0.store(rows, Ordering::Relaxed);
+    }
+}
+
+/// `plan` with its joins, UNNESTs and windows watched, and its scans where rows are `wide`: each batch takes long then.
+/// The last change of a plan: rules do not know these nodes.
+pub(super) fn watched(
+    plan: Arc<dyn ExecutionPlan>,
+    wanted: &Wanted,
+    wide: bool,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let watched = plan.transform_up(|node| {
+        let watch = |input, use_of_rows| {
+            let wanted = wanted.clone();
+            Arc::new(WatchedExec {
+                input,
+                use_of_rows,
+                wanted,
+            }) as Arc<dyn ExecutionPlan>
+        };
+        if wide && node.children().is_empty() {
+            return Ok(Transformed::yes(watch(node, Use::Takes)));
+        }
+        let use_of_rows = if node.is::<WindowAggExec>() {
+            Use::Keeps
+        } else if repeats(&node) {
+            Use::Repeats
+        } else {
+            return Ok(Transformed::no(node));
+        };
+        let inputs = node.children().into_iter();
+        let inputs = inputs
+            .map(|input| watch(Arc::clone(input), use_of_rows))
+            .collect();
+        let same = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        Ok(Transformed::yes(watch(
+            node.replace_children(inputs, same)?,
+            Use::Takes,
+        )))
+    })?;
+    Ok(watched.data)
+}
+
+fn repeats(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.is::<CrossJoinExec>()
+        || node.is::<HashJoinExec>()
+        || node.is::<NestedLoopJoinExec>()
+        || node.is::<PiecewiseMergeJoinExec>()
+        || node.is::<SortMergeJoinExec>()
+        || node.is::<UnnestExec>()
+}
+
+/// What an operator does with its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Any row may be there as often as rows are made at a time.
+    Repeats,
+    /// All rows are kept, and joined into one batch at the end.
+    Keeps,
+    /// What the operator made is taken. A join makes rows for hours out of one batch; others get their turn meanwhile,
+    /// and it can be stopped.
+    Takes,
+}
+
+/// Batches that are taken from an operator before others get their turn.
+const IN_A_ROW: u32 = 8;
+
+#[derive(Debug)]
+struct WatchedExec {
+    input: Arc<dyn ExecutionPlan>,
+    use_of_rows: Use,
+    wanted: Wanted,
+}
+
+impl DisplayAs for WatchedExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WatchedExec")
+    }
+}
+
+impl ExecutionPlan for WatchedExec {
+    fn name(&self) -> &'static str {
+        "WatchedExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(Arc::new(Self {
+                input,
+                use_of_rows: self.use_of_rows,
+                wanted: self.wanted.clone(),
+            })),
+            _ => Err(DataFusionError::Internal("WatchedExec has one input".into())),
+        }
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let consumer = match self.use_of_rows {
+            Use::Repeats => "the rows of a join",
+            Use::Keeps => "the rows of a window",
+            Use::Takes => "what an operator made",
+        };
+        let reservation = MemoryConsumer::new(consumer)
+            // Released as soon as the operator is done, and counted in full below.
+            .with_can_spill(true)
+            .register(context.memory_pool());
+        Ok(Box::pin(WatchedStream {
+            use_of_rows: self.use_of_rows,
+            wanted: self.wanted.clone(),
+            rows: context.session_config().batch_size(),
+            widest: 0,
+            taken: 0,
+            reservation,
+            input: self.input.execute(partition, context)?,
+        }))
+    }
+}
+
+struct WatchedStream {
+    use_of_rows: Use,
+    wanted: Wanted,
+    rows: usize,
+    widest: usize,
+    taken: u32,
+    reservation: MemoryReservation,
+    input: SendableRecordBatchStream,
+}
+
+impl WatchedStream {
+    fn look(&mut self, batch: &RecordBatch) -> Result<()> {
+        match self.use_of_rows {
+            Use::Takes => {
+                self.taken += 1;
+                Ok(())
+            }
+            Use::Keeps => {
+                let bytes = usize::try_from(batch_bytes(batch)).unwrap_or(usize::MAX);
+                self.reservation.try_grow(bytes.saturating_mul(2))
+            }
+            Use::Repeats => {
+                let widest = widest_row(batch, self.rows);
+                if widest <= self.widest {
+                    return Ok(());
+                }
+                self.widest = widest;
+                let bytes = widest.saturating_mul(self.rows);
+                if bytes > WIDE_BYTES
+                    && let Some(fewer) = rows_at_a_time(widest, self.rows)
+                {
+                    self.wanted.fewer(fewer.get());
+                    return Err(too_wide(widest, self.rows));
+                }
+                if bytes <= UNSEEN_BYTES {
+                    return Ok(());
+                }
+                self.reservation.try_resize(bytes)
+            }
+        }
+    }
+}
+
+fn too_wide(widest: usize, rows: usize) -> DataFusionError {
+    let text =
+        format!("a join or UNNEST repeats rows of up to {widest} bytes, {rows} at a time (limits.memory)");
+    let fault = Fault::new(Code::ExceededMemoryLimit, text);
+    DataFusionError::External(Box::new(
+        fault.with_hint("Join shorter values, and make them long afterwards."),
+    ))
+}
+
+/// Bytes that no row is wider than, of what has no fixed width; not looked for below what `rows` rows may have unseen.
+fn widest_row(batch: &RecordBatch, rows: usize) -> usize {
+    let columns = || {
+        let columns = batch.columns().iter();
+        columns.filter(|column| column.data_type().primitive_width().is_none())
+    };
+    let count = batch.num_rows();
+    let whole = columns().map(|c| value_bytes(&c.to_data(), 0, count)).sum();
+    if rows.saturating_mul(whole) <= UNSEEN_BYTES {
+        return whole;
+    }
+    columns().map(widest_value).sum()
+}
+
+fn widest_value(column: &ArrayRef) -> usize {
+    if let Some(texts) = column.as_string_opt::<i32>() {
+        let lengths = texts.offsets().windows(2).map(|ends| ends[1] - ends[0]);
+        return lengths
+            .max()
+            .and_then(|most| usize::try_from(most).ok())
+            .unwrap_or(0);
+    }
+    let data = column.to_data();
+    (0..data.len())
+        .map(|i| value_bytes(&data, i, i + 1))
+        .max()
+        .unwrap_or(0)
+}
+
+impl Stream for WatchedStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.taken >= IN_A_ROW {
+            self.taken = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let next = std::task::ready!(self.input.poll_next_unpin(cx));
+        Poll::Ready(next.map(|batch| {
+            let batch = batch?;
+            self.look(&batch)?;
+            Ok(batch)
+        }))
+    }
+}
+
+impl RecordBatchStream for WatchedStream {
+    fn schema(&self) -> SchemaRef {
+        self.input.schema()
+    }
+}
