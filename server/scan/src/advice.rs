@@ -14,6 +14,7 @@ use parquet::file::metadata::RowGroupMetaData;
 
 use crate::context::{ScanContext, ScanNode};
 use crate::format::scan::drained_bytes;
+use crate::parquet_scan::chunks::chunk_range;
 use crate::parquet_scan::drained::scans;
 use crate::parquet_scan::named::NamedSource;
 use crate::parquet_scan::proof::{depends_on_run, scan_files, scan_node};
@@ -84,8 +85,7 @@ impl Seen {
             for group in file.metadata.row_groups() {
                 let mut bytes = 0;
                 for column in group.columns() {
-                    let (start, length) = column.byte_range();
-                    let covered = read.covered(start..start + length);
+                    let covered = read.covered(chunk_range(column));
                     if covered > 0 {
                         bytes += covered;
                         let root = column.column_path().parts().first().cloned().unwrap_or_default();

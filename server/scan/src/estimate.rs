@@ -23,9 +23,9 @@ use crate::context::{ScanContext, ScanNode};
 use crate::file_version::FileVersion;
 use crate::format::scan::drained_bytes;
 use crate::location::StoreId;
+use crate::parquet_scan::chunks::{groups_in, leaf_ranges};
 use crate::parquet_scan::drained::{Drained, scans};
-use crate::parquet_scan::dry::{Doubt, DryScan, GroupReads, PieceReads, leaf_ranges};
-use crate::parquet_scan::plan::in_piece;
+use crate::parquet_scan::dry::{Doubt, DryScan, GroupReads, PieceReads};
 use crate::parquet_scan::proof::{plain_leaves, scan_node};
 use crate::parquet_scan::reader::ScanFile;
 use crate::range_set::RangeSet;
@@ -222,14 +222,10 @@ async fn read_piece(
     piece: &PartitionedFile,
     openings: &AtomicUsize,
 ) -> Result<Option<(Arc<ScanFile>, PieceReads)>> {
-    let Some(file) = piece.extension::<Arc<ScanFile>>() else {
+    let Some(file) = ScanFile::attached(piece) else {
         return Ok(None);
     };
-    let all = file.metadata.row_groups().iter().enumerate();
-    let groups: Vec<usize> = all
-        .filter(|(_, group)| in_piece(piece, group))
-        .map(|(index, _)| index)
-        .collect();
+    let groups: Vec<usize> = groups_in(piece, &file.metadata).map(|(index, _)| index).collect();
     let leaves = dry
         .unfiltered()
         .then(|| plain_leaves(scan, piece, file))
@@ -247,7 +243,7 @@ fn plain(file: &ScanFile, groups: &[usize], leaves: &[usize]) -> PieceReads {
         .iter()
         .filter(|_| !leaves.is_empty())
         .map(|group| GroupReads {
-            ranges: leaf_ranges(&file.metadata, *group, leaves),
+            ranges: leaf_ranges(file.metadata.row_group(*group), leaves),
             sure: true,
         });
     PieceReads {

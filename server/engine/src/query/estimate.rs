@@ -1,16 +1,16 @@
 //! The estimate of a query as users see it: a row per table scan and one for all, as a table and as JSON.
 //! How the numbers are found is the scan room's business.
 
-use std::sync::Arc;
-
-use datafusion::arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
 use owlake_fault::{Code, Fault};
 use owlake_metering::{
     AthenaBilling, Counters, PricePlan, QueryState, QuotaError, Receipt, StatementType, TableScan, Usd,
 };
 use owlake_scan::{Bounds, Confidence, EstimateDepth, Indexes, ScanContext, ScanEstimate};
 use serde::Serialize;
+
+use crate::system_tables::columns::Columns;
 
 /// How far EXPLAIN (TYPE COST) looks: as far as the query itself would, row group by row group.
 pub(super) const FULL: EstimateDepth = EstimateDepth {
@@ -164,40 +164,8 @@ impl Estimate {
 
     /// The table: one row per scan, then the row for all, whose `table_name` is NULL.
     pub(super) fn batch(&self) -> Result<RecordBatch, Fault> {
-        let rows: Vec<&EstimateRow> = self.tables.iter().chain([&self.total]).collect();
-        let text = |f: &dyn Fn(&EstimateRow) -> Option<String>| -> ArrayRef {
-            Arc::new(rows.iter().map(|r| f(r)).collect::<StringArray>())
-        };
-        let count = |f: &dyn Fn(&EstimateRow) -> Option<u64>| -> ArrayRef {
-            let cell = |r: &&EstimateRow| f(r).map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-            Arc::new(rows.iter().map(cell).collect::<Int64Array>())
-        };
-        let money = |f: &dyn Fn(&EstimateRow) -> Usd| {
-            let cells: Decimal128Array = rows.iter().map(|r| Some(f(r).pico())).collect();
-            cells.with_precision_and_scale(38, 12)
-        };
-        let internal = |e| Fault::new(Code::GenericInternalError, "internal error").with_source(e);
-        let columns: Vec<ArrayRef> = vec![
-            text(&|r| r.catalog.clone()),
-            text(&|r| r.database.clone()),
-            text(&|r| r.table_name.clone()),
-            count(&|r| r.partitions_total),
-            count(&|r| Some(r.partitions_read)),
-            count(&|r| Some(r.files_total)),
-            count(&|r| Some(r.files_read)),
-            count(&|r| Some(r.row_groups_total)),
-            count(&|r| Some(r.row_groups_read)),
-            count(&|r| Some(r.data_scanned_bytes_min)),
-            count(&|r| Some(r.data_scanned_bytes_max)),
-            count(&|r| Some(r.metadata_bytes)),
-            count(&|r| Some(r.requests_min)),
-            count(&|r| Some(r.requests_max)),
-            Arc::new(money(&|r| r.cost_usd_max).map_err(internal)?),
-            Arc::new(money(&|r| r.athena_cost_usd_max).map_err(internal)?),
-            text(&|r| Some(r.confidence.to_owned())),
-            text(&|r| Some(r.reason.clone())),
-        ];
-        RecordBatch::try_new(estimate_schema(), columns).map_err(internal)
+        let rows: Vec<EstimateRow> = self.tables.iter().chain([&self.total]).cloned().collect();
+        batch(&rows)
     }
 
     /// One JSON document; money is text.
@@ -246,26 +214,30 @@ impl EstimateRow {
 }
 
 /// The columns of `EXPLAIN (TYPE COST)`.
-pub(super) fn estimate_schema() -> SchemaRef {
-    let mut fields: Vec<Field> = ["catalog", "database", "table_name"]
-        .map(|n| Field::new(n, DataType::Utf8, true))
-        .to_vec();
-    let counts = [
-        "partitions_total",
-        "partitions_read",
-        "files_total",
-        "files_read",
-        "row_groups_total",
-        "row_groups_read",
-        "data_scanned_bytes_min",
-        "data_scanned_bytes_max",
-        "metadata_bytes",
-        "requests_min",
-        "requests_max",
-    ];
-    fields.extend(counts.map(|n| Field::new(n, DataType::Int64, true)));
-    let money = ["cost_usd_max", "athena_cost_usd_max"];
-    fields.extend(money.map(|n| Field::new(n, DataType::Decimal128(38, 12), true)));
-    fields.extend(["confidence", "reason"].map(|n| Field::new(n, DataType::Utf8, true)));
-    Arc::new(Schema::new(fields))
+pub(super) fn estimate_schema() -> Result<SchemaRef, Fault> {
+    Ok(batch(&[])?.schema())
+}
+
+fn batch(rows: &[EstimateRow]) -> Result<RecordBatch, Fault> {
+    Columns::of(rows)
+        .text("catalog", |r| r.catalog.as_deref())
+        .text("database", |r| r.database.as_deref())
+        .text("table_name", |r| r.table_name.as_deref())
+        .count("partitions_total", |r| r.partitions_total)
+        .count("partitions_read", |r| Some(r.partitions_read))
+        .count("files_total", |r| Some(r.files_total))
+        .count("files_read", |r| Some(r.files_read))
+        .count("row_groups_total", |r| Some(r.row_groups_total))
+        .count("row_groups_read", |r| Some(r.row_groups_read))
+        .count("data_scanned_bytes_min", |r| Some(r.data_scanned_bytes_min))
+        .count("data_scanned_bytes_max", |r| Some(r.data_scanned_bytes_max))
+        .count("metadata_bytes", |r| Some(r.metadata_bytes))
+        .count("requests_min", |r| Some(r.requests_min))
+        .count("requests_max", |r| Some(r.requests_max))
+        .money("cost_usd_max", |r| Some(r.cost_usd_max))
+        .money("athena_cost_usd_max", |r| Some(r.athena_cost_usd_max))
+        .text("confidence", |r| Some(r.confidence))
+        .text("reason", |r| Some(&r.reason))
+        .finish()
+        .map_err(|e| Fault::new(Code::GenericInternalError, "internal error").with_source(e))
 }

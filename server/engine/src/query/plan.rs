@@ -140,11 +140,11 @@ fn unread(statement: &Statement, dry_run: bool) -> bool {
 }
 
 /// The result of an EXPLAIN that is not run.
-fn explained_schema(kind: ExplainKind, format: Option<ExplainFormat>) -> SchemaRef {
+fn explained_schema(kind: ExplainKind, format: Option<ExplainFormat>) -> Result<SchemaRef, Fault> {
     match kind {
-        ExplainKind::Validate => validate_schema(),
+        ExplainKind::Validate => Ok(validate_schema()),
         ExplainKind::Cost if format != Some(ExplainFormat::Json) => estimate_schema(),
-        _ => explain_schema(),
+        _ => Ok(explain_schema()),
     }
 }
 
@@ -205,12 +205,12 @@ impl Shared {
                 let (plan, state) = self.bind(&context, None, query.clone(), None).await?;
                 let parameters = parameter_types(&plan, query.parameters)?;
                 let schema = match &statement {
-                    Statement::Explain { kind, format, .. } => explained_schema(*kind, *format),
+                    Statement::Explain { kind, format, .. } => explained_schema(*kind, *format)?,
                     _ => analyzed_schema(&plan, &state)?,
                 };
                 (schema, parameters)
             }
-            Statement::Command(_) if unread => (estimate_schema(), Vec::new()),
+            Statement::Command(_) if unread => (estimate_schema()?, Vec::new()),
             Statement::Command(command) => (
                 result_schema(command).unwrap_or_else(|| Arc::new(Schema::empty())),
                 Vec::new(),
@@ -333,7 +333,7 @@ impl Shared {
                     );
                 }
                 let (plan, state) = self.bind(context, Some(account), query, parameters).await?;
-                let schema = explained_schema(what, format);
+                let schema = explained_schema(what, format)?;
                 Ok((
                     Work::Explain {
                         plan,
@@ -346,7 +346,7 @@ impl Shared {
                     kind,
                 ))
             }
-            Statement::Command(_) if unread => Ok((Work::Unread, estimate_schema(), StatementKind::Query)),
+            Statement::Command(_) if unread => Ok((Work::Unread, estimate_schema()?, StatementKind::Query)),
             Statement::Command(command) => {
                 let schema = result_schema(&command).unwrap_or_else(|| Arc::new(Schema::empty()));
                 Ok((Work::Command(Box::new(command)), schema, kind))

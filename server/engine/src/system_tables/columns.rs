@@ -11,13 +11,13 @@ use datafusion::arrow::error::ArrowError;
 use owlake_metering::Usd;
 
 /// The columns made so far. The types do not depend on the rows, so that an empty table has the same schema.
-pub(super) struct Columns<'a, R> {
+pub(crate) struct Columns<'a, R> {
     rows: &'a [R],
     made: Result<(Vec<Field>, Vec<ArrayRef>), ArrowError>,
 }
 
 impl<'a, R> Columns<'a, R> {
-    pub(super) fn of(rows: &'a [R]) -> Self {
+    pub(crate) fn of(rows: &'a [R]) -> Self {
         Self {
             rows,
             made: Ok((Vec::new(), Vec::new())),
@@ -25,7 +25,7 @@ impl<'a, R> Columns<'a, R> {
     }
 
     /// `varchar`.
-    pub(super) fn text<'r>(self, name: &str, value: impl Fn(&'r R) -> Option<&'r str>) -> Self
+    pub(crate) fn text<'r>(self, name: &str, value: impl Fn(&'r R) -> Option<&'r str>) -> Self
     where
         'a: 'r,
     {
@@ -35,7 +35,7 @@ impl<'a, R> Columns<'a, R> {
     }
 
     /// `bigint`: Trino has no unsigned types, and it holds every count there is.
-    pub(super) fn count(self, name: &str, value: impl Fn(&R) -> Option<u64>) -> Self {
+    pub(crate) fn count(self, name: &str, value: impl Fn(&R) -> Option<u64>) -> Self {
         let mut builder = Int64Builder::new();
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.rows
@@ -45,14 +45,14 @@ impl<'a, R> Columns<'a, R> {
     }
 
     /// `bigint`, from a duration.
-    pub(super) fn millis(self, name: &str, value: impl Fn(&R) -> std::time::Duration) -> Self {
+    pub(crate) fn millis(self, name: &str, value: impl Fn(&R) -> std::time::Duration) -> Self {
         self.count(name, |row| {
             Some(u64::try_from(value(row).as_millis()).unwrap_or(u64::MAX))
         })
     }
 
     /// `decimal(38,12)`.
-    pub(super) fn money(self, name: &str, value: impl Fn(&R) -> Option<Usd>) -> Self {
+    pub(crate) fn money(self, name: &str, value: impl Fn(&R) -> Option<Usd>) -> Self {
         let mut builder = Decimal128Builder::new();
         self.rows
             .iter()
@@ -62,7 +62,7 @@ impl<'a, R> Columns<'a, R> {
     }
 
     /// `timestamp(3)` in UTC.
-    pub(super) fn time(
+    pub(crate) fn time(
         self,
         name: &str,
         value: impl Fn(&R) -> Option<chrono::DateTime<chrono::Utc>>,
@@ -75,7 +75,7 @@ impl<'a, R> Columns<'a, R> {
     }
 
     /// `date`.
-    pub(super) fn date(self, name: &str, value: impl Fn(&R) -> chrono::NaiveDate) -> Self {
+    pub(crate) fn date(self, name: &str, value: impl Fn(&R) -> chrono::NaiveDate) -> Self {
         let days = self
             .rows
             .iter()
@@ -85,14 +85,14 @@ impl<'a, R> Columns<'a, R> {
     }
 
     /// `boolean`.
-    pub(super) fn flag(self, name: &str, value: impl Fn(&R) -> bool) -> Self {
+    pub(crate) fn flag(self, name: &str, value: impl Fn(&R) -> bool) -> Self {
         let mut builder = BooleanBuilder::new();
         self.rows.iter().for_each(|row| builder.append_value(value(row)));
         self.push(name, Ok(Arc::new(builder.finish())))
     }
 
     /// `map(varchar, varchar)`.
-    pub(super) fn tags<'r>(
+    pub(crate) fn tags<'r>(
         self,
         name: &str,
         value: impl Fn(&'r R) -> &'r std::collections::BTreeMap<String, String>,
@@ -118,7 +118,7 @@ impl<'a, R> Columns<'a, R> {
         self.push(name, Ok(Arc::new(builder.finish())))
     }
 
-    pub(super) fn finish(self) -> Result<RecordBatch, ArrowError> {
+    pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
         let (fields, arrays) = self.made?;
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
     }

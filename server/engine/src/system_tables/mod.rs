@@ -3,7 +3,7 @@
 //! One file per table family; a new table is a file, a line in `SYSTEM_TABLES` and an arm in `system_table`.
 
 mod caches;
-mod columns;
+pub(crate) mod columns;
 mod information_schema;
 mod ledger_table;
 mod object_requests;

@@ -29,9 +29,10 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::context::ScanContext;
+use crate::parquet_scan::chunks::{leaf_ranges, leaves_below};
 use crate::parquet_scan::named::NamedSource;
 use crate::parquet_scan::proof::depends_on_run;
-use crate::parquet_scan::reader::{MeteredReader, ScanFile};
+use crate::parquet_scan::reader::{MeteredReader, ScanFile, external, only};
 
 /// What one row group would be read for.
 #[derive(Debug)]
@@ -228,13 +229,9 @@ impl DryScan {
                     .map(|c| c.name().to_owned()),
             );
         }
-        let columns = scan_file.metadata.file_metadata().schema_descr().columns();
-        (0..columns.len())
-            .filter(|i| {
-                let root = columns[*i].path().parts().first();
-                root.is_some_and(|root| names.iter().any(|n| n.eq_ignore_ascii_case(root)))
-            })
-            .collect()
+        leaves_below(&scan_file.metadata, |root| {
+            names.iter().any(|n| n.eq_ignore_ascii_case(root))
+        })
     }
 }
 
@@ -243,7 +240,7 @@ impl PieceReads {
     fn same(&mut self, file: &ScanFile, groups: &[usize], leaves: &[usize]) {
         for group in groups {
             self.groups.push(GroupReads {
-                ranges: leaf_ranges(&file.metadata, *group, leaves),
+                ranges: leaf_ranges(file.metadata.row_group(*group), leaves),
                 sure: true,
             });
         }
@@ -253,24 +250,12 @@ impl PieceReads {
     fn assume(&mut self, file: &ScanFile, groups: &[usize], leaves: &[usize], doubt: Doubt) {
         for group in groups {
             self.groups.push(GroupReads {
-                ranges: leaf_ranges(&file.metadata, *group, leaves),
+                ranges: leaf_ranges(file.metadata.row_group(*group), leaves),
                 sure: false,
             });
         }
         self.doubt = self.doubt.max(Some(doubt));
     }
-}
-
-/// The column chunks of `leaves` in one row group.
-pub(crate) fn leaf_ranges(metadata: &ParquetMetaData, group: usize, leaves: &[usize]) -> Vec<Range<u64>> {
-    let group = metadata.row_group(group);
-    leaves
-        .iter()
-        .map(|leaf| {
-            let (start, length) = group.column(*leaf).byte_range();
-            start..start + length
-        })
-        .collect()
 }
 
 /// Leaf columns whose chunks were asked for.
@@ -340,11 +325,7 @@ impl ParquetFileReaderFactory for DryReaders {
         _metadata_size_hint: Option<usize>,
         _metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let Some(scan_file) = file.extension::<Arc<ScanFile>>() else {
-            return Err(DataFusionError::Internal(
-                "scan file without its source".to_owned(),
-            ));
-        };
+        let scan_file = ScanFile::of(&file)?;
         Ok(Box::new(DryReader {
             inner: MeteredReader {
                 context: Arc::clone(&self.context),
@@ -403,12 +384,7 @@ impl DryReader {
                 }
                 asked.index_ranges.push(range.clone());
             }
-            answers.push(
-                self.inner
-                    .read_metadata(range)
-                    .await
-                    .map_err(crate::parquet_scan::reader::external)?,
-            );
+            answers.push(self.inner.read_metadata(range).await.map_err(external)?);
         }
         Ok(answers)
     }
@@ -416,13 +392,7 @@ impl DryReader {
 
 impl AsyncFileReader for DryReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        async move {
-            let mut answers = self.read(vec![range]).await?;
-            answers
-                .pop()
-                .ok_or_else(|| ParquetError::General("no answer to a ranged read".to_owned()))
-        }
-        .boxed()
+        async move { only(self.read(vec![range]).await?) }.boxed()
     }
 
     fn get_byte_ranges(

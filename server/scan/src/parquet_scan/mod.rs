@@ -2,6 +2,7 @@
 
 pub(crate) mod adapter;
 pub(crate) mod by_index;
+pub(crate) mod chunks;
 pub(crate) mod drained;
 pub(crate) mod dry;
 pub(crate) mod encrypted;

@@ -20,13 +20,14 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::ParquetMetaData;
 
 use crate::cache::Footer;
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::listing::ListedFile;
 use crate::parquet_scan::adapter::GlueAdapterFactory;
+use crate::parquet_scan::chunks::{first_byte, leaf_bytes, leaf_ranges, leaves_below};
 use crate::parquet_scan::footer;
 use crate::parquet_scan::late::LateColumns;
 use crate::parquet_scan::named::NamedSource;
@@ -207,7 +208,7 @@ fn unit_bytes(
     }
     let bytes = files.iter().flat_map(|(_, file, leaves)| {
         let groups = file.metadata.row_groups().iter();
-        groups.flat_map(|group| leaves.iter().map(|leaf| group.column(*leaf).byte_range().1))
+        groups.map(|group| leaf_bytes(group, leaves))
     });
     let streams = 2 * context.config.remote_fan_out.max(1) as u64;
     (bytes.sum::<u64>() / streams).min(MAX_UNIT_BYTES)
@@ -225,10 +226,7 @@ fn split(
     let mut start = 0;
     let mut bytes = 0;
     for (index, group) in groups.iter().enumerate() {
-        bytes += leaves
-            .iter()
-            .map(|leaf| group.column(*leaf).byte_range().1)
-            .sum::<u64>();
+        bytes += leaf_bytes(group, leaves);
         let last = index + 1 == groups.len();
         if !last && bytes < unit_bytes {
             continue;
@@ -257,12 +255,7 @@ fn split(
 /// What readers may ask for of a file: chunks of the referenced leaves, and under a filter its page indexes.
 fn expected_ranges(metadata: &ParquetMetaData, leaves: &[usize], filtered: bool) -> Vec<Range<u64>> {
     let groups = metadata.row_groups();
-    let chunks = groups.iter().flat_map(|group| {
-        leaves.iter().map(|leaf| {
-            let (start, length) = group.column(*leaf).byte_range();
-            start..start + length
-        })
-    });
+    let chunks = groups.iter().flat_map(|group| leaf_ranges(group, leaves));
     let mut ranges: Vec<Range<u64>> = chunks.collect();
     if filtered {
         let indexes = groups.iter().flat_map(|group| group.columns()).flat_map(|chunk| {
@@ -281,40 +274,13 @@ fn expected_ranges(metadata: &ParquetMetaData, leaves: &[usize], filtered: bool)
     ranges
 }
 
-/// The offset by which the opener assigns a row group to a range: where its first column starts.
-fn first_byte(group: &RowGroupMetaData) -> i64 {
-    group.columns().first().map_or(0, |column| {
-        column
-            .dictionary_page_offset()
-            .unwrap_or_else(|| column.data_page_offset())
-    })
-}
-
-/// Whether `group` belongs to this piece of its file, by the rule of the opener.
-pub(crate) fn in_piece(file: &PartitionedFile, group: &RowGroupMetaData) -> bool {
-    let range = file.range.as_ref();
-    range.is_none_or(|range| range.contains(first_byte(group)))
-}
-
 /// Leaf columns of the file that the referenced table columns read.
 fn referenced_leaves(metadata: &ParquetMetaData, shape: &ScanShape<'_>) -> Vec<usize> {
     let table = shape.table_schema.file_schema();
-    metadata
-        .file_metadata()
-        .schema_descr()
-        .columns()
-        .iter()
-        .enumerate()
-        .filter(|(_, leaf)| {
-            leaf.path().parts().first().is_some_and(|root| {
-                shape
-                    .referenced
-                    .iter()
-                    .any(|i| table.field(*i).name().eq_ignore_ascii_case(root))
-            })
-        })
-        .map(|(i, _)| i)
-        .collect()
+    leaves_below(metadata, |root| {
+        let mut referenced = shape.referenced.iter();
+        referenced.any(|i| table.field(*i).name().eq_ignore_ascii_case(root))
+    })
 }
 
 /// Whether what a scan reads is known from footers, as far as the provider sees: then it is fetched ahead.

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use datafusion::arrow::datatypes::{Fields, SchemaRef};
 use datafusion::common::ScalarValue;
-use datafusion::common::stats::Precision;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{
     ParquetAccessPlan, ParquetFileMetrics, RowGroupAccessPlanFilter,
@@ -26,18 +25,19 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parquet::file::metadata::ParquetMetaData;
-use parquet::schema::types::ColumnPath;
 
 use crate::ahead::Coming;
 use crate::context::ScanContext;
 use crate::error::ScanError;
 use crate::file_version::FileVersion;
 use crate::parquet_scan::adapter::GlueAdapterFactory;
+use crate::parquet_scan::chunks::{chunk_range, groups_in, in_piece, leaf_bytes, leaves_below};
 use crate::parquet_scan::drained::{Drained, scans};
 use crate::parquet_scan::named::NamedSource;
-use crate::parquet_scan::plan::{in_piece, whole_columns};
+use crate::parquet_scan::plan::whole_columns;
 use crate::parquet_scan::reader::ScanFile;
 use crate::parquet_scan::schema::file_column;
+use crate::parquet_scan::statistics::constant_columns;
 
 /// The pieces of one scan that no stream has begun yet, once [`read_ahead`] has allowed to fetch them.
 #[derive(Debug, Default)]
@@ -80,32 +80,22 @@ pub fn read_ahead(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) {
     }
 }
 
-fn scan_file(file: &PartitionedFile) -> Option<&Arc<ScanFile>> {
-    file.extension::<Arc<ScanFile>>()
-}
-
 /// The most data that the scan may read: every chunk of the columns that it names, or files whose layout is not known.
 fn most_bytes(config: &FileScanConfig) -> u64 {
     let named = named_columns(config);
-    let is_named = |path: &ColumnPath| {
-        let root = path.parts().first().map(|root| root.to_ascii_lowercase());
-        named
-            .as_ref()
-            .is_none_or(|names| root.is_some_and(|r| names.contains(&r)))
+    let is_named = |root: &str| {
+        let names = named.as_ref();
+        names.is_none_or(|names| names.contains(&root.to_ascii_lowercase()))
     };
     let files = config.file_groups.iter().flat_map(|g| g.iter());
     files
-        .map(|file| match scan_file(file) {
+        .map(|file| match ScanFile::attached(file) {
             None => file.object_meta.size,
-            Some(scan) => scan
-                .metadata
-                .row_groups()
-                .iter()
-                .filter(|group| in_piece(file, group))
-                .flat_map(|group| group.columns())
-                .filter(|chunk| is_named(chunk.column_path()))
-                .map(|chunk| chunk.byte_range().1)
-                .sum(),
+            Some(scan) => {
+                let leaves = leaves_below(&scan.metadata, is_named);
+                let groups = groups_in(file, &scan.metadata);
+                groups.map(|(_, group)| leaf_bytes(group, &leaves)).sum()
+            }
         })
         .sum()
 }
@@ -127,7 +117,7 @@ fn certain(config: &FileScanConfig) -> Option<(Arc<Prefetch>, Waiting)> {
         return None;
     }
     let first = config.file_groups.iter().flat_map(|g| g.iter()).next()?;
-    let first = scan_file(first)?;
+    let first = ScanFile::attached(first)?;
     if !first.source.shape().ahead {
         return None;
     }
@@ -174,7 +164,7 @@ impl Prefetch {
         let mut room = true;
         let next = std::iter::from_fn(|| queue.units.pop_front());
         for unit in begun.into_iter().chain(next) {
-            let (Some(scan_file), Ok(Some(ranges))) = (scan_file(&unit), scan.ranges(&unit)) else {
+            let (Some(scan_file), Ok(Some(ranges))) = (ScanFile::attached(&unit), scan.ranges(&unit)) else {
                 continue;
             };
             room = fetch(context, scan_file, &ranges);
@@ -190,7 +180,7 @@ impl Prefetch {
 }
 
 fn is_piece_of(unit: &PartitionedFile, file: &FileVersion, row_group: usize) -> bool {
-    scan_file(unit).is_some_and(|scan| {
+    ScanFile::attached(unit).is_some_and(|scan| {
         scan.source.version() == file
             && scan
                 .metadata
@@ -265,7 +255,7 @@ impl Certain {
 
     /// The ranges that the reader of `unit` will ask for; `None` where that depends on more than its footer.
     fn ranges(&self, unit: &PartitionedFile) -> Result<Option<Vec<Range<u64>>>> {
-        let (Some(scan), Some(stored)) = (scan_file(unit), &unit.arrow_schema) else {
+        let (Some(scan), Some(stored)) = (ScanFile::attached(unit), &unit.arrow_schema) else {
             return Ok(None);
         };
         let metadata = &scan.metadata;
@@ -286,8 +276,7 @@ impl Certain {
         for index in row_groups {
             for (leaf, chunk) in metadata.row_group(index).columns().iter().enumerate() {
                 if roots.contains(&descriptor.get_column_root_idx(leaf)) {
-                    let (start, length) = chunk.byte_range();
-                    ranges.push(start..start + length);
+                    ranges.push(chunk_range(chunk));
                 }
             }
         }
@@ -302,24 +291,7 @@ impl Certain {
             .zip(&unit.partition_values)
             .map(|(field, value)| (field.name().clone(), value.clone()))
             .collect();
-        let Some(statistics) = &unit.statistics else {
-            return literals;
-        };
-        for (field, column) in self.table.fields().iter().zip(&statistics.column_statistics) {
-            let one_value = match (&column.min_value, &column.max_value, &column.null_count) {
-                (Precision::Exact(a), Precision::Exact(b), Precision::Exact(0)) if a == b => Some(a.clone()),
-                _ => None,
-            };
-            let all_null = match (&statistics.num_rows, &column.null_count) {
-                (Precision::Exact(rows), Precision::Exact(nulls)) if rows == nulls => {
-                    ScalarValue::try_new_null(field.data_type()).ok()
-                }
-                _ => None,
-            };
-            if let Some(value) = one_value.or(all_null) {
-                literals.insert(field.name().clone(), value);
-            }
-        }
+        literals.extend(constant_columns(unit, &self.table));
         literals
     }
 

@@ -1,10 +1,10 @@
 //! What a physical plan proves before it runs: a lower bound of the data bytes it must read, and
 //! whether its reads depend on timing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
-use datafusion::common::stats::Precision;
+use datafusion::common::ScalarValue;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
 use datafusion::physical_expr::PhysicalExpr;
@@ -16,10 +16,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::format::scan::{drained_bytes, node_of};
+use crate::parquet_scan::chunks::{groups_in, leaf_bytes, leaves_below};
 use crate::parquet_scan::drained::{Drained, has_limit, scan_config, scans};
 use crate::parquet_scan::named::NamedSource;
-use crate::parquet_scan::plan::{in_piece, is_flat, whole_columns};
+use crate::parquet_scan::plan::{is_flat, whole_columns};
 use crate::parquet_scan::reader::ScanFile;
+use crate::parquet_scan::statistics::constant_columns;
 
 /// Refuses a plan whose proven lower bound passes the cap, before its first data byte.
 ///
@@ -65,7 +67,7 @@ fn stops_early(plan: &Arc<dyn ExecutionPlan>, limited: bool) -> bool {
     match scan_config(plan) {
         Some(config) => {
             let filter = config.file_source().filter();
-            limited || filter.is_some_and(|predicate| has_dynamic_filter(&predicate))
+            limited || filter.is_some_and(|predicate| has::<DynamicFilterPhysicalExpr>(&predicate))
         }
         None => plan
             .children()
@@ -76,14 +78,11 @@ fn stops_early(plan: &Arc<dyn ExecutionPlan>, limited: bool) -> bool {
 
 /// Whether a filter's value is known only while the query runs: made by a join or a TopK, or by a subquery.
 pub(crate) fn depends_on_run(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()
-        || expr.downcast_ref::<ScalarSubqueryExpr>().is_some()
-        || expr.children().into_iter().any(depends_on_run)
+    has::<DynamicFilterPhysicalExpr>(expr) || has::<ScalarSubqueryExpr>(expr)
 }
 
-fn has_dynamic_filter(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()
-        || expr.children().into_iter().any(has_dynamic_filter)
+fn has<E: PhysicalExpr + 'static>(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.downcast_ref::<E>().is_some() || expr.children().into_iter().any(has::<E>)
 }
 
 pub(crate) fn scan_files(config: &FileScanConfig) -> impl Iterator<Item = &Arc<ScanFile>> {
@@ -91,7 +90,7 @@ pub(crate) fn scan_files(config: &FileScanConfig) -> impl Iterator<Item = &Arc<S
         .file_groups
         .iter()
         .flat_map(|g| g.iter())
-        .filter_map(|f| f.extension::<Arc<ScanFile>>())
+        .filter_map(ScanFile::attached)
 }
 
 /// The node that a scan counts on.
@@ -114,29 +113,18 @@ fn lower_bound(config: &FileScanConfig) -> u64 {
     }
     let table = config.file_schema();
     let columns = whole_columns(parquet, table);
-    let mut total = 0_u64;
-    for file in config.file_groups.iter().flat_map(|g| g.iter()) {
-        let Some(scan_file) = file.extension::<Arc<ScanFile>>() else {
-            continue;
-        };
-        let constant = |name: &str| is_constant(file, table, name);
-        for group in scan_file.metadata.row_groups() {
-            if !in_piece(file, group) {
-                continue;
-            }
-            for chunk in group.columns() {
-                let root = chunk.column_path().parts().first().map_or("", String::as_str);
-                if columns
-                    .iter()
-                    .any(|i| table.field(*i).name().eq_ignore_ascii_case(root))
-                    && !constant(root)
-                {
-                    total = total.saturating_add(chunk.byte_range().1);
-                }
-            }
-        }
-    }
-    total
+    let files = config.file_groups.iter().flat_map(|g| g.iter());
+    let bytes = files.filter_map(|file| {
+        let metadata = &ScanFile::attached(file)?.metadata;
+        let constants = constant_columns(file, table);
+        let leaves = leaves_below(metadata, |root| {
+            let is_read = |i: &usize| table.field(*i).name().eq_ignore_ascii_case(root);
+            columns.iter().any(is_read) && !is_among(&constants, root)
+        });
+        let groups = groups_in(file, metadata);
+        Some(groups.map(|(_, group)| leaf_bytes(group, &leaves)).sum::<u64>())
+    });
+    bytes.fold(0, u64::saturating_add)
 }
 
 /// Whether the scan reads a nested column, of which [`lower_bound`] may count less than is read.
@@ -151,26 +139,8 @@ fn reads_nested(config: &FileScanConfig) -> bool {
     }
 }
 
-/// Columns that exact statistics turn into literals are not read. The opener's own rule.
-pub(crate) fn is_constant(file: &PartitionedFile, table: &Schema, root: &str) -> bool {
-    let index = table
-        .fields()
-        .iter()
-        .position(|f| f.name().eq_ignore_ascii_case(root));
-    let stats = file
-        .statistics
-        .as_ref()
-        .zip(index)
-        .and_then(|(s, i)| s.column_statistics.get(i).map(|c| (s, c)));
-    stats.is_some_and(|(all, column)| {
-        let all_null =
-            matches!((&all.num_rows, &column.null_count), (Precision::Exact(r), Precision::Exact(n)) if r == n);
-        let one_value = matches!(
-            (&column.min_value, &column.max_value, &column.null_count),
-            (Precision::Exact(a), Precision::Exact(b), Precision::Exact(0)) if a == b && !a.is_null()
-        );
-        all_null || one_value
-    })
+fn is_among(constants: &HashMap<String, ScalarValue>, root: &str) -> bool {
+    constants.keys().any(|name| name.eq_ignore_ascii_case(root))
 }
 
 /// Leaf columns of `file` that a scan without filters reads of every row group, where that is plain to see: all
@@ -191,16 +161,10 @@ pub(crate) fn plain_leaves(
         names.push(column.name());
     }
     let table = config.file_schema();
-    let leaves = scan_file.metadata.file_metadata().schema_descr().columns();
-    Some(
-        (0..leaves.len())
-            .filter(|i| {
-                let root = leaves[*i].path().parts().first().map_or("", String::as_str);
-                let named = names
-                    .iter()
-                    .any(|n| n.eq_ignore_ascii_case(root) && table.field_with_name(n).is_ok());
-                named && !is_constant(file, table, root)
-            })
-            .collect(),
-    )
+    let constants = constant_columns(file, table);
+    let is_read = |root: &str| {
+        let named = |n: &&str| n.eq_ignore_ascii_case(root) && table.field_with_name(n).is_ok();
+        names.iter().any(named) && !is_among(&constants, root)
+    };
+    Some(leaves_below(&scan_file.metadata, is_read))
 }

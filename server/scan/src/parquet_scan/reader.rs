@@ -20,6 +20,7 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::cache::read_data;
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
+use crate::parquet_scan::chunks::chunk_range;
 use crate::parquet_scan::footer;
 use crate::parquet_scan::prefetch::Prefetch;
 use crate::range_source::RangeSource;
@@ -35,6 +36,19 @@ pub(crate) struct ScanFile {
     pub metadata: Arc<ParquetMetaData>,
     /// What its scan fetches ahead; the reader factory owns it.
     pub prefetch: Weak<Prefetch>,
+}
+
+impl ScanFile {
+    /// What planning attached to `file`; `None` for a file of another format.
+    pub(crate) fn attached(file: &PartitionedFile) -> Option<&Arc<Self>> {
+        file.extension::<Arc<Self>>()
+    }
+
+    /// The same where there must be one.
+    pub(crate) fn of(file: &PartitionedFile) -> Result<&Arc<Self>> {
+        let missing = || DataFusionError::Internal("scan file without its source".to_owned());
+        Self::attached(file).ok_or_else(missing)
+    }
 }
 
 /// Makes readers for the files of one scan.
@@ -53,11 +67,7 @@ impl ParquetFileReaderFactory for MeteredReaderFactory {
         _metadata_size_hint: Option<usize>,
         _metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let Some(scan_file) = file.extension::<Arc<ScanFile>>() else {
-            return Err(DataFusionError::Internal(
-                "scan file without its source".to_owned(),
-            ));
-        };
+        let scan_file = ScanFile::of(&file)?;
         Ok(Box::new(MeteredReader {
             context: Arc::clone(&self.context),
             node: Arc::clone(&self.node),
@@ -84,8 +94,8 @@ impl MeteredReader {
             .iter()
             .position(|group| {
                 group.columns().iter().any(|column| {
-                    let (start, length) = column.byte_range();
-                    start <= range.start && range.end <= start + length
+                    let chunk = chunk_range(column);
+                    chunk.start <= range.start && range.end <= chunk.end
                 })
             })
             .map(|i| i as u64)
@@ -165,15 +175,15 @@ pub(crate) fn external(error: ScanError) -> ParquetError {
     ParquetError::External(Box::new(Fault::from(error)))
 }
 
+/// The answer to a read of one range.
+pub(crate) fn only(mut answers: Vec<Bytes>) -> parquet::errors::Result<Bytes> {
+    let missing = || ParquetError::General("no answer to a ranged read".to_owned());
+    answers.pop().ok_or_else(missing)
+}
+
 impl AsyncFileReader for MeteredReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        async move {
-            let mut answers = self.read(vec![range]).await.map_err(external)?;
-            answers
-                .pop()
-                .ok_or_else(|| ParquetError::General("no answer to a ranged read".to_owned()))
-        }
-        .boxed()
+        async move { only(self.read(vec![range]).await.map_err(external)?) }.boxed()
     }
 
     fn get_byte_ranges(

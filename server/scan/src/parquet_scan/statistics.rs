@@ -1,12 +1,14 @@
 //! File statistics from a footer, exact or absent, never a guess: the engine answers `count(*)`, `min`
 //! and `max` from them and replaces constant columns by literals.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::ParquetMetaData;
 
@@ -47,6 +49,31 @@ pub(crate) fn file_statistics(
         total_byte_size: Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)),
         column_statistics: columns,
     }
+}
+
+/// Columns of `table` that exact statistics of the whole file turn into literals, so that they are not read, by
+/// name. The opener's own rule.
+pub(crate) fn constant_columns(file: &PartitionedFile, table: &Schema) -> HashMap<String, ScalarValue> {
+    let Some(statistics) = &file.statistics else {
+        return HashMap::new();
+    };
+    let columns = table.fields().iter().zip(&statistics.column_statistics);
+    let constant = columns.filter_map(|(field, column)| {
+        let one_value = match (&column.min_value, &column.max_value, &column.null_count) {
+            (Precision::Exact(a), Precision::Exact(b), Precision::Exact(0)) if a == b && !a.is_null() => {
+                Some(a.clone())
+            }
+            _ => None,
+        };
+        let all_null = || match (&statistics.num_rows, &column.null_count) {
+            (Precision::Exact(rows), Precision::Exact(nulls)) if rows == nulls => {
+                ScalarValue::try_new_null(field.data_type()).ok()
+            }
+            _ => None,
+        };
+        Some((field.name().clone(), one_value.or_else(all_null)?))
+    });
+    constant.collect()
 }
 
 fn partition_statistics(value: &ScalarValue, rows: usize) -> ColumnStatistics {
