@@ -1,6 +1,7 @@
 """Plain DataFusion from its Python package: listing tables on its own S3 store, default settings and caches."""
 
 import importlib.metadata
+import re
 
 import pyarrow
 from datafusion import SessionContext
@@ -12,23 +13,36 @@ TYPES = {"int": pyarrow.int32(), "string": pyarrow.string()}
 
 
 class Session:
-    """A context of its own. Schemas are found by another one before, since a catalog would know them."""
+    """A context of its own. Where the configuration says `schemas_known`, as a catalog would know them, another context
+    has found them before; else a table is registered, and its schema found, when a query first names it."""
 
     def __init__(self, config):
-        finder = context(config)
+        self.config = config
         self.context = context(config)
-        for table in config["tables"]:
-            partitions = [(p["name"], TYPES[p["type"]]) for p in table.get("partitions", [])]
-            path = f"s3://{config['bucket']}/{table['name']}/"
-            finder.register_listing_table(table["name"], path, table_partition_cols=partitions)
-            names = {name for name, _ in partitions}
-            fields = [field for field in finder.table(table["name"]).schema() if field.name not in names]
-            self.context.register_listing_table(
-                table["name"], path, table_partition_cols=partitions, schema=pyarrow.schema(fields)
-            )
+        self.unregistered = {table["name"]: table for table in config["tables"]}
+        if config["schemas_known"]:
+            finder = Session({**config, "schemas_known": False})
+            for table in config["tables"]:
+                finder.register(table["name"])
+                keys = {partition["name"] for partition in table.get("partitions", [])}
+                fields = [f for f in finder.context.table(table["name"]).schema() if f.name not in keys]
+                self.register(table["name"], pyarrow.schema(fields))
+
+    def register(self, name, schema=None):
+        """A listing table over the folder of its name."""
+        partitions = self.unregistered.pop(name).get("partitions", [])
+        self.context.register_listing_table(
+            name,
+            f"s3://{self.config['bucket']}/{name}/",
+            table_partition_cols=[(p["name"], TYPES[p["type"]]) for p in partitions],
+            schema=schema,
+        )
 
     def run(self, sql):
         """Rows of a query."""
+        for name in re.findall(r"\b(?:FROM|JOIN) (\w+)", sql):
+            if name in self.unregistered:
+                self.register(name)
         return [row.values() for batch in self.context.sql(sql).collect() for row in batch.to_pylist()]
 
     def close(self):

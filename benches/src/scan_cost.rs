@@ -142,12 +142,18 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<(), Fa
     ))?;
     let mut peers = Vec::new();
     if let Some(python) = &options.peers {
-        for (name, script) in [
-            ("DuckDB", "duckdb"),
-            ("DataFusion", "datafusion"),
-            ("ROAPI", "roapi"),
+        for (name, script, schemas_known) in [
+            ("DuckDB", "duckdb", false),
+            ("DataFusion", "datafusion", false),
+            ("DataFusion knowing schemas", "datafusion", true),
+            ("ROAPI", "roapi", false),
         ] {
-            peers.push(Peer::start(python, name, script, &peer_config(&store))?);
+            peers.push(Peer::start(
+                python,
+                name,
+                script,
+                &peer_config(&store, schemas_known),
+            )?);
         }
     }
     let mut columns = vec![Column::new(format!("Owlake {}", env!("CARGO_PKG_VERSION")))];
@@ -296,8 +302,8 @@ fn receipt_row(query: &Query, run: &str, median_seconds: f64, m: &Measured) -> V
     ]
 }
 
-/// The store, and the tables in it.
-fn peer_config(store: &MemS3) -> serde_json::Value {
+/// The store, and the tables in it. With `schemas_known`, DataFusion is given what a catalog would know of them.
+fn peer_config(store: &MemS3, schemas_known: bool) -> serde_json::Value {
     let partitions = json!([{"name": "year", "type": "int"}, {"name": "month", "type": "string"}]);
     json!({
         "endpoint": store.endpoint(),
@@ -305,6 +311,7 @@ fn peer_config(store: &MemS3) -> serde_json::Value {
         "secret_key": store.secret_key(),
         "region": store.region(),
         "bucket": BUCKET,
+        "schemas_known": schemas_known,
         "tables": [
             {"name": "lineitem_by_month", "partitions": partitions},
             {"name": "lineitem"}, {"name": "orders"}, {"name": "customer"}, {"name": "nation"},
