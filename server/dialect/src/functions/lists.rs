@@ -64,6 +64,12 @@ pub fn value_bytes(data: &ArrayData, from: usize, to: usize) -> usize {
             let (start, end) = (offset(data, from), offset(data, to));
             value_bytes(&data.child_data()[0], start, end) + count * size_of::<i32>()
         }
+        DataType::Utf8View | DataType::BinaryView => {
+            // The low half of a view begins with the length of its value.
+            let views = data.buffer::<u128>(0).get(from..to).unwrap_or_default();
+            let lengths = views.iter().map(|view| *view as u32 as usize);
+            lengths.sum::<usize>() + count * size_of::<u128>()
+        }
         DataType::Struct(_) => {
             let from = data.offset() + from;
             data.child_data()
@@ -141,4 +147,30 @@ pub(super) fn build_lists(
         values,
         Some(NullBuffer::from(valid)),
     )?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, StringArray, StringViewArray, StructArray};
+
+    #[test]
+    fn bytes_of_values_are_those_that_a_slice_shows() {
+        let texts = ["a", "twelve bytes and more", ""];
+        let bytes = |array: &dyn Array, from, to| value_bytes(&array.to_data(), from, to);
+        let plain = StringArray::from(texts.to_vec());
+        assert_eq!(bytes(&plain, 0, 3), 22 + 3 * 4);
+        assert_eq!(bytes(&plain.slice(1, 2), 0, 1), 21 + 4);
+        let views = StringViewArray::from(texts.to_vec());
+        assert_eq!(bytes(&views, 0, 3), 22 + 3 * 16);
+        assert_eq!(bytes(&views.slice(1, 2), 0, 1), 21 + 16);
+        assert_eq!(bytes(&views, 1, 1), 0);
+        let field = |name, array: &dyn Array| Arc::new(Field::new(name, array.data_type().clone(), true));
+        let numbers = Int64Array::from(vec![1, 2, 3]);
+        let rows = StructArray::from(vec![
+            (field("n", &numbers), Arc::new(numbers) as ArrayRef),
+            (field("t", &views), Arc::new(views)),
+        ]);
+        assert_eq!(bytes(&rows.slice(1, 2), 0, 2), 2 * 8 + 21 + 2 * 16);
+    }
 }

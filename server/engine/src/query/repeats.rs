@@ -31,7 +31,6 @@ use owlake_dialect::functions::value_bytes;
 use owlake_fault::{Code, Fault};
 
 use crate::query::pieces::rows_at_a_time;
-use crate::wire::batch_bytes;
 
 /// What an operator makes at a time is not looked at below this.
 const UNSEEN_BYTES: usize = 16 << 20;
@@ -113,6 +112,16 @@ enum Use {
     Takes,
 }
 
+impl Use {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Repeats => "the rows of a join",
+            Self::Keeps => "the rows of a window",
+            Self::Takes => "what an operator made",
+        }
+    }
+}
+
 /// Batches that are taken from an operator before others get their turn.
 const IN_A_ROW: u32 = 8;
 
@@ -125,7 +134,7 @@ struct WatchedExec {
 
 impl DisplayAs for WatchedExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WatchedExec")
+        write!(f, "WatchedExec: {}", self.use_of_rows.text())
     }
 }
 
@@ -168,12 +177,7 @@ impl ExecutionPlan for WatchedExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let consumer = match self.use_of_rows {
-            Use::Repeats => "the rows of a join",
-            Use::Keeps => "the rows of a window",
-            Use::Takes => "what an operator made",
-        };
-        let reservation = MemoryConsumer::new(consumer)
+        let reservation = MemoryConsumer::new(self.use_of_rows.text())
             // Released as soon as the operator is done, and counted in full below.
             .with_can_spill(true)
             .register(context.memory_pool());
@@ -207,7 +211,8 @@ impl WatchedStream {
                 Ok(())
             }
             Use::Keeps => {
-                let bytes = usize::try_from(batch_bytes(batch)).unwrap_or(usize::MAX);
+                let columns = batch.columns().iter().map(|column| column.to_data());
+                let bytes: usize = columns.map(|c| value_bytes(&c, 0, c.len())).sum();
                 self.reservation.try_grow(bytes.saturating_mul(2))
             }
             Use::Repeats => {

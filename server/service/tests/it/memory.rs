@@ -54,6 +54,7 @@ const TOO_LARGE: &[&str] = &[
     "SELECT cardinality(array_agg(rpad(s, 100000, 'x'))) FROM t",
     "SELECT length(array_join(array_agg(rpad(s, 100000, 'x')), ',')) FROM t",
     "SELECT cardinality(map_agg(rpad(s, 100000, 'x'), n)) FROM t",
+    "SELECT max(c) FROM (SELECT count(*) OVER () AS c, s FROM wide) WHERE length(s) > 5",
     "SELECT count(*) FROM wide a JOIN (SELECT s FROM wide) b ON a.s = b.s AND a.s || 'x' > b.s",
     "SELECT rpad(s, 30000000, 'x') FROM t WHERE n = 1",
     "SELECT concat(rpad(s, 20000000, 'x'), 'y') FROM t WHERE n = 1",
