@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
+use percent_encoding::percent_decode_str;
 
 use super::call::Call;
 use super::signature::Param::Varchar;
@@ -159,29 +160,12 @@ fn percent_is_complete(text: &str) -> bool {
 }
 
 fn decode_percent(text: &str) -> String {
-    String::from_utf8_lossy(&percent_bytes(text, false)).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-fn percent_bytes(text: &str, plus_is_space: bool) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while let Some(byte) = bytes.get(i) {
-        let hex = bytes
-            .get(i + 1..i + 3)
-            .and_then(|two| std::str::from_utf8(two).ok());
-        match (byte, hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                i += 3;
-                continue;
-            }
-            (b'+', _) if plus_is_space => out.push(b' '),
-            (other, _) => out.push(*other),
-        }
-        i += 1;
-    }
-    out
+/// As HTML forms encode: `+` is a space.
+fn decode_form(text: &str) -> String {
+    decode_percent(&text.replace('+', " "))
 }
 
 fn part(c: &Call, f: impl Fn(&Url<'_>) -> Option<String>) -> Result<ArrayRef> {
@@ -211,11 +195,7 @@ fn parameter(c: &Call) -> Result<ArrayRef> {
                 .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
                 .find(|(key, _)| *key == name)
         });
-        Ok(found.map(|(_, value)| {
-            String::from_utf8_lossy(&percent_bytes(value, true))
-                .into_owned()
-                .into()
-        }))
+        Ok(found.map(|(_, value)| decode_form(value).into()))
     })
 }
 
@@ -244,10 +224,6 @@ fn decode(c: &Call) -> Result<ArrayRef> {
         if !percent_is_complete(text) {
             return Err(bad_argument("URLDecoder: Incomplete trailing escape (%) pattern"));
         }
-        Ok(Some(
-            String::from_utf8_lossy(&percent_bytes(text, true))
-                .into_owned()
-                .into(),
-        ))
+        Ok(Some(decode_form(text).into()))
     })
 }

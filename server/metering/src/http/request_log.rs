@@ -1,11 +1,13 @@
 //! The requests of one query one by one, for sessions and EXPLAIN ANALYZE, which ask for them; bounded, and written at
 //! the query's end.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::Uri;
+use percent_encoding::percent_decode_str;
 
 use super::StoreOp;
 
@@ -149,26 +151,8 @@ fn object_of(op: StoreOp, uri: &Uri) -> (String, String) {
 
 /// Percent-decoded; text that is not UTF-8 afterwards is left as it was sent.
 fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = bytes
-            .get(at + 1..at + 3)
-            .and_then(|pair| std::str::from_utf8(pair).ok())
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        match (bytes[at], hex) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 3;
-            }
-            (byte, _) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(out).unwrap_or_else(|_not_utf8| text.to_owned())
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map_or_else(|_not_utf8| text.to_owned(), Cow::into_owned)
 }
 
 #[cfg(test)]
