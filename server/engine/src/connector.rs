@@ -2,6 +2,7 @@
 //!
 //! Implementations are in `server/federation/`; which statements they may run, and as whom, is theirs.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -75,6 +76,13 @@ pub(crate) fn remote_catalog(plan: &LogicalPlan, resolver: &Resolver, current: &
     // The walk itself cannot fail.
     walked.ok().and(found)
 }
+
+/// What a scan is told of its plan by [`with_new_state`]: the filters, by id, that it may wait for, because they become
+/// final whether or not it runs.
+///
+/// [`with_new_state`]: datafusion::physical_plan::ExecutionPlan::with_new_state
+#[derive(Debug)]
+pub struct AwaitedFilters(pub HashSet<u64>);
 
 /// The account of the query that a remote scan runs for.
 #[derive(Debug, Clone)]

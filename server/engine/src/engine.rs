@@ -275,6 +275,8 @@ fn base_state(runtime: &Arc<RuntimeEnv>, threads: usize) -> SessionState {
     // than dealing the rows of both sides to all; with 64 the two are what DataFusion's defaults are.
     options.optimizer.hash_join_single_partition_threshold = (64 << 20) / threads;
     options.optimizer.hash_join_single_partition_threshold_rows = (8 << 20) / threads;
+    // As many as a remote statement lists: a join with fewer keys asks another database for their rows alone.
+    options.optimizer.hash_join_inlist_pushdown_max_distinct_values = 1_000;
     options.execution.skip_physical_aggregate_schema_check = true;
     options.execution.parquet.coerce_int96 = Some("ms".to_owned());
     options.sql_parser.enable_ident_normalization = false;

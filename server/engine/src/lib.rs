@@ -28,7 +28,7 @@ mod workgroups;
 
 pub use authorizer::{Action, AllowAll, Authorizer, Resource};
 pub use config::{EngineConfig, ServerSetting, WorkgroupConfig, WorkgroupState};
-pub use connector::{Connector, RemoteRelation, RemoteScope};
+pub use connector::{AwaitedFilters, Connector, RemoteRelation, RemoteScope};
 pub use context::{
     DEFAULT_CATALOG, DEFAULT_DATABASE, DEFAULT_WORKGROUP, Principal, QueryContext, SessionSettings,
 };

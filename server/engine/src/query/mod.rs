@@ -1,6 +1,7 @@
 //! The life of one query as phases: submitted (planned, priced by nobody yet), then running, then its receipt.
 
 mod advice;
+mod build_sides;
 mod estimate;
 mod explain;
 mod history;

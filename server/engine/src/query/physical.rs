@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::connector::remote_catalog;
 use crate::error::fault_from;
+use crate::query::build_sides;
 use crate::query::estimate::{AT_HAND, bounds, refuse_over_cost};
 use crate::query::pieces::{rows_at_a_time, with_rows_at_a_time};
 use crate::query::repeats::watched;
@@ -55,6 +56,11 @@ impl RunningQuery {
             let planner = state.query_planner();
             let planned = planner.create_physical_plan(&optimized, state.as_ref()).await;
             let plan = planned.map_err(fault_from)?;
+            let plan = if remote {
+                build_sides::told(plan).map_err(fault_from)?
+            } else {
+                plan
+            };
             let found = match look_up {
                 Some(look_up) => look_up.find(optimized, &scan).await,
                 None => Found::Nothing(None),

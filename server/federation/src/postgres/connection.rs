@@ -274,6 +274,21 @@ impl Connections {
         }
     }
 
+    /// The same where a connection is free, or may be made, at once; else nothing, and nobody waits.
+    ///
+    /// Cancel safe.
+    pub(super) async fn spare(&self, opening: &str) -> Option<Lease> {
+        let timeouts = Timeouts {
+            wait: Some(Duration::ZERO),
+            ..self.pool.timeouts()
+        };
+        let lease = Lease {
+            connection: Some(self.pool.timeout_get(&timeouts).await.ok()?),
+        };
+        let opened = lease.client().ok()?.batch_execute(opening).await;
+        opened.is_ok().then_some(lease)
+    }
+
     fn refused(&self, error: PoolError<PostgresError>) -> PostgresError {
         match error {
             PoolError::Backend(error) => error,

@@ -20,6 +20,10 @@ const MAX_TABLES: u64 = 10_000;
 const MAX_LISTS: u64 = 1_000;
 /// Longest catalog query.
 const CATALOG_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for the database's estimate of a statement; the query does without it then.
+const ESTIMATE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Below this many rows a table is small whatever the condition.
+const WORTH_AN_ESTIMATE: u64 = 1_000;
 
 type Relations = Arc<Vec<Arc<RemoteTable>>>;
 
@@ -157,6 +161,30 @@ impl Database {
                 Err(error.into_fault(&self.name))
             }
         }
+    }
+
+    /// How many rows the database expects of a scan. Where a condition is on a table that is not small, its planner is
+    /// asked, if a connection is free; a join keeps the smaller side in memory by that.
+    pub(super) async fn expected_rows(&self, request: &ScanRequest) -> Option<u64> {
+        let all = request.table.estimated_rows;
+        let asked = request.filter.is_some() && all.is_none_or(|rows| rows > WORTH_AN_ESTIMATE);
+        let rows = match asked {
+            true => self.explained_rows(request).await.or(all),
+            false => all,
+        };
+        rows.map(|rows| rows.min(request.limit.unwrap_or(u64::MAX)))
+    }
+
+    async fn explained_rows(&self, request: &ScanRequest) -> Option<u64> {
+        let sql = format!("EXPLAIN {}", request.sql().ok()?);
+        let ask = async {
+            let lease = Box::pin(self.connections.spare(&scan::opening(Some(ESTIMATE_TIMEOUT)))).await?;
+            let answer = lease.client().ok()?.query(&sql, &[]).await;
+            let rows = answer.ok().as_deref().and_then(scan::explained_rows);
+            lease.finish().await.ok()?;
+            rows
+        };
+        tokio::time::timeout(ESTIMATE_TIMEOUT, ask).await.ok()?
     }
 
     /// The next batch of a scan; `None` after the last. Dropped before it has returned, rows are lost: drop all of

@@ -1,11 +1,14 @@
 //! The scan of a remote table in a physical plan: metered, and cancelled on the server when its stream is dropped.
 
+use std::any::Any;
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Statistics, assert_or_internal_err};
@@ -13,6 +16,9 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
 };
@@ -20,13 +26,14 @@ use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-    ReplaceChildrenOptions,
+    ReplaceChildrenOptions, apply_expression_roots,
 };
-use owlake_engine::RemoteScope;
+use owlake_engine::{AwaitedFilters, RemoteScope};
 use owlake_fault::Fault;
 use tokio::time::Instant;
 
 use super::database::Database;
+use super::dynamic;
 use super::scan::{RemoteRows, RowsObserver, ScanRequest};
 
 /// One remote statement.
@@ -35,12 +42,24 @@ pub(super) struct PostgresScan {
     database: Arc<Database>,
     request: ScanRequest,
     sql: String,
+    /// Rows that the database expects.
+    rows: Option<u64>,
+    /// What joins and sorts above find out while they run.
+    filters: Vec<Arc<dyn PhysicalExpr>>,
+    /// Those of them, by id, that are final before this scan begins.
+    awaited: Arc<HashSet<u64>>,
+    /// The statement that was sent, where it is another one for those filters.
+    sent: Arc<OnceLock<String>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl PostgresScan {
-    pub(super) fn new(database: Arc<Database>, request: ScanRequest) -> Result<Self, Fault> {
+    pub(super) fn new(
+        database: Arc<Database>,
+        request: ScanRequest,
+        rows: Option<u64>,
+    ) -> Result<Self, Fault> {
         let catalog = database.name();
         let sql = request.sql().map_err(|error| error.into_fault(catalog))?;
         let schema = request.schema().map_err(|error| error.into_fault(catalog))?;
@@ -54,9 +73,28 @@ impl PostgresScan {
             database,
             request,
             sql,
+            rows,
+            filters: Vec::new(),
+            awaited: Arc::default(),
+            sent: Arc::default(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// The same statement, not yet executed, with other filters.
+    fn with_filters(&self, filters: Vec<Arc<dyn PhysicalExpr>>, awaited: Arc<HashSet<u64>>) -> Self {
+        Self {
+            database: Arc::clone(&self.database),
+            request: self.request.clone(),
+            sql: self.sql.clone(),
+            rows: self.rows,
+            filters,
+            awaited,
+            sent: Arc::default(),
+            properties: Arc::clone(&self.properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
     }
 }
 
@@ -66,8 +104,12 @@ impl DisplayAs for PostgresScan {
             f,
             "PostgresScan: catalog={}, sql={}",
             self.database.name(),
-            self.sql
-        )
+            self.sent.get().unwrap_or(&self.sql)
+        )?;
+        match self.filters.len() {
+            0 => Ok(()),
+            filters => write!(f, ", dynamic_filters={filters}"),
+        }
     }
 }
 
@@ -108,8 +150,42 @@ impl Drop for Account {
 
 /// Where an execution stands.
 enum Step {
-    Start(ScanRequest),
-    Rows(Box<RemoteRows>),
+    Start(Start),
+    Rows(Box<RemoteRows>, Arc<Account>),
+}
+
+/// What a statement begins with.
+struct Start {
+    request: ScanRequest,
+    filters: Vec<Arc<dyn PhysicalExpr>>,
+    awaited: Arc<HashSet<u64>>,
+    sent: Arc<OnceLock<String>>,
+    scope: RemoteScope,
+}
+
+impl Start {
+    /// Waits for what joins find out, and sends the statement.
+    async fn run(mut self, database: &Database) -> Result<(Box<RemoteRows>, Arc<Account>), Fault> {
+        dynamic::settled(&self.filters, &self.awaited).await;
+        if let Some(condition) = dynamic::condition(&self.request.table, &self.filters) {
+            self.request.and(&condition);
+        }
+        let catalog = database.name();
+        let sql = self.request.sql().map_err(|error| error.into_fault(catalog))?;
+        // An execution that is repeated shows its first statement.
+        let _again = self.sent.set(sql.clone());
+        let account = Arc::new(Account {
+            scope: self.scope,
+            catalog: catalog.to_owned(),
+            sql,
+            begun: Instant::now(),
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        });
+        let observer = Arc::clone(&account) as Arc<dyn RowsObserver>;
+        let rows = database.scan(&self.request, observer).await?;
+        Ok((Box::new(rows), account))
+    }
 }
 
 fn external(fault: Fault) -> DataFusionError {
@@ -131,9 +207,46 @@ impl ExecutionPlan for PostgresScan {
 
     fn apply_expressions(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
+        apply_expression_roots(&self.filters, f)
+    }
+
+    /// Filters that are filled in while the query runs are taken, and promised to nobody: what the database cannot
+    /// answer of them lets more rows through.
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        pushed: ChildPushdownResult,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let offered = pushed.parent_filters.into_iter().map(|result| result.filter);
+        let offered: Vec<_> = offered.collect();
+        let kept =
+            FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; offered.len()]);
+        // A limit comes first: rows that a filter took away would be made up for by others.
+        if phase == FilterPushdownPhase::Pre || self.request.limit.is_some() {
+            return Ok(kept);
+        }
+        let mut filters = self.filters.clone();
+        filters.extend(offered.into_iter().filter(dynamic::is_dynamic));
+        if filters.len() == self.filters.len() {
+            return Ok(kept);
+        }
+        let scan = self.with_filters(filters, Arc::clone(&self.awaited));
+        Ok(kept.with_updated_node(Arc::new(scan)))
+    }
+
+    fn with_new_state(&self, state: Arc<dyn Any + Send + Sync>) -> Option<Arc<dyn ExecutionPlan>> {
+        let awaited = state.downcast_ref::<AwaitedFilters>()?.0.clone();
+        Some(Arc::new(
+            self.with_filters(self.filters.clone(), Arc::new(awaited)),
+        ))
+    }
+
+    /// Run anew over other data: filters of the last time are nobody's.
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(self.with_filters(Vec::new(), Arc::default())))
     }
 
     fn replace_children(
@@ -156,30 +269,22 @@ impl ExecutionPlan for PostgresScan {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         assert_or_internal_err!(partition == 0, "a remote scan has one partition");
-        let account: Arc<Account> = Arc::new(Account {
+        let start = Start {
+            request: self.request.clone(),
+            filters: self.filters.clone(),
+            awaited: Arc::clone(&self.awaited),
+            sent: Arc::clone(&self.sent),
             scope: RemoteScope::of(&context).map_err(external)?,
-            catalog: self.database.name().to_owned(),
-            sql: self.sql.clone(),
-            begun: Instant::now(),
-            rows: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-        });
+        };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let remote_bytes = MetricBuilder::new(&self.metrics).counter("remote_bytes", partition);
-        let start = (
-            Step::Start(self.request.clone()),
-            Arc::clone(&self.database),
-            account,
-        );
-        let rows = futures::stream::try_unfold(start, move |(step, database, account)| {
+        let start = (Step::Start(start), Arc::clone(&self.database));
+        let rows = futures::stream::try_unfold(start, move |(step, database)| {
             let (metrics, remote_bytes) = (metrics.clone(), remote_bytes.clone());
             async move {
-                let mut rows = match step {
-                    Step::Start(request) => {
-                        let observer = Arc::clone(&account) as Arc<dyn RowsObserver>;
-                        Box::new(database.scan(&request, observer).await.map_err(external)?)
-                    }
-                    Step::Rows(rows) => rows,
+                let (mut rows, account) = match step {
+                    Step::Start(start) => start.run(&database).await.map_err(external)?,
+                    Step::Rows(rows, account) => (rows, account),
                 };
                 let before = account.bytes.load(Ordering::Relaxed);
                 let next: Option<RecordBatch> = database.next(&mut rows).await.map_err(external)?;
@@ -187,7 +292,7 @@ impl ExecutionPlan for PostgresScan {
                 remote_bytes.add(usize::try_from(after - before).unwrap_or(usize::MAX));
                 Ok(next.map(|batch| {
                     metrics.record_output(batch.num_rows());
-                    (batch, (Step::Rows(rows), database, account))
+                    (batch, (Step::Rows(rows, account), database))
                 }))
             }
         });
@@ -199,15 +304,14 @@ impl ExecutionPlan for PostgresScan {
         Some(self.metrics.clone_inner())
     }
 
-    /// The database's estimate of the whole table: which side of a join is the small one follows from it.
+    /// The database's estimate, dynamic filters left out: which side of a join is the small one follows from it.
     fn statistics_from_inputs(
         &self,
         _inputs: &[Arc<Statistics>],
         _args: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(self.properties.eq_properties.schema());
-        if let Some(rows) = self.request.table.estimated_rows {
-            let rows = rows.min(self.request.limit.unwrap_or(u64::MAX));
+        if let Some(rows) = self.rows {
             statistics.num_rows = Precision::Inexact(usize::try_from(rows).unwrap_or(usize::MAX));
         }
         Ok(Arc::new(statistics))

@@ -268,4 +268,4 @@ fn decimal(value: i128, scale: i8) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -9,6 +9,7 @@ mod connection;
 mod connector;
 mod copy;
 mod database;
+mod dynamic;
 mod error;
 mod exec;
 mod filter;

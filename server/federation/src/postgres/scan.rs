@@ -47,6 +47,14 @@ impl ScanRequest {
         )))
     }
 
+    /// Narrows it by a condition more.
+    pub(super) fn and(&mut self, condition: &str) {
+        self.filter = Some(match &self.filter {
+            Some(filter) => format!("{filter} AND {condition}"),
+            None => condition.to_owned(),
+        });
+    }
+
     fn columns(&self) -> impl Iterator<Item = &RemoteColumn> {
         self.projection
             .iter()
@@ -126,6 +134,13 @@ impl From<PostgresError> for ScanError {
 const SETTINGS: &str = "SET LOCAL search_path = pg_catalog; SET LOCAL TimeZone = 'UTC'; \
     SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; \
     SET LOCAL extra_float_digits = 1";
+
+/// `Seq Scan on t  (cost=0.00..17.50 rows=1000 width=36)`: the rows of the first line are those of the statement.
+pub(super) fn explained_rows(lines: &[tokio_postgres::Row]) -> Option<u64> {
+    let line: &str = lines.first()?.try_get(0).ok()?;
+    let (_, rows) = line.split_once(" rows=")?;
+    rows.split(' ').next()?.parse().ok()
+}
 
 /// What every transaction begins with. One snapshot, no writes, whatever the role may do.
 pub(super) fn opening(timeout: Option<Duration>) -> String {

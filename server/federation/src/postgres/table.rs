@@ -75,7 +75,8 @@ impl TableProvider for PostgresTable {
             limit: limit.map(|limit| limit as u64),
             timeout: None,
         };
-        let scan = PostgresScan::new(Arc::clone(&self.database), request);
+        let rows = self.database.expected_rows(&request).await;
+        let scan = PostgresScan::new(Arc::clone(&self.database), request, rows);
         Ok(Arc::new(
             scan.map_err(|fault| DataFusionError::External(Box::new(fault)))?,
         ))

@@ -33,7 +33,7 @@ const SETUP: &str = "
     CREATE ROLE reader LOGIN PASSWORD 'reader''s'; GRANT USAGE ON SCHEMA sales TO reader;
     GRANT SELECT ON ALL TABLES IN SCHEMA public, sales TO reader;";
 
-fn catalog(server: &Postgres) -> Catalog {
+pub fn catalog(server: &Postgres) -> Catalog {
     let url = format!(
         "postgresql://127.0.0.1:{}/postgres?sslmode=disable",
         server.port()
@@ -50,7 +50,7 @@ fn catalog(server: &Postgres) -> Catalog {
 }
 
 /// A lake with a table `t` of the numbers below 100, and the catalog `pg`.
-async fn beside(postgres: &Postgres) -> TestServer {
+pub async fn beside(postgres: &Postgres) -> TestServer {
     let builder = Builder {
         catalogs: vec![catalog(postgres)],
         ..Builder::default()
@@ -66,7 +66,7 @@ async fn beside(postgres: &Postgres) -> TestServer {
 }
 
 /// The remote statements that a receipt names.
-fn remote_sql(receipt: &QueryReceipt) -> Vec<&str> {
+pub fn remote_sql(receipt: &QueryReceipt) -> Vec<&str> {
     let sent = receipt
         .notices
         .iter()
@@ -75,11 +75,11 @@ fn remote_sql(receipt: &QueryReceipt) -> Vec<&str> {
         .collect()
 }
 
-fn remote_rows(receipt: &QueryReceipt) -> u64 {
+pub fn remote_rows(receipt: &QueryReceipt) -> u64 {
     receipt.counters.unwrap().remote_rows
 }
 
-fn cells(answer: &Answer) -> Vec<Vec<&str>> {
+pub fn cells(answer: &Answer) -> Vec<Vec<&str>> {
     answer
         .rows
         .iter()
@@ -99,26 +99,26 @@ async fn tables_of_a_database_join_those_of_the_lake_and_are_counted() {
     let ours: Vec<String> = answer.rows.iter().map(|row| row.join("|")).collect();
     assert_eq!(ours.join("\n"), theirs.trim());
     let counters = answer.receipt.counters.unwrap();
-    assert_eq!(counters.remote_rows, 1000);
+    assert_eq!(counters.remote_rows, 99);
     assert!(
-        counters.remote_bytes > 1000 * 8 && counters.data_scanned_bytes > 0,
+        counters.remote_bytes > 99 * 8 && counters.data_scanned_bytes > 0,
         "{counters:?}"
     );
     // Athena's rule: what all sources gave, at least 10 MB.
     assert_eq!(answer.receipt.billed_bytes, 10_000_000);
-    assert_eq!(
-        remote_sql(&answer.receipt),
-        ["SELECT \"id\", \"Region\", \"limit_\" FROM \"public\".\"customers\""]
+    let sent = remote_sql(&answer.receipt);
+    assert!(
+        sent.len() == 1
+            && sent[0]
+                .starts_with("SELECT \"id\", \"Region\", \"limit_\" FROM \"public\".\"customers\" WHERE "),
+        "{sent:?}"
     );
     let ledger = format!(
         "SELECT remote_rows, remote_bytes FROM system.queries WHERE query_id = '{}'",
         answer.receipt.query_id
     );
     let row = server.query(&ledger).await;
-    assert_eq!(
-        cells(&row),
-        [["1000", counters.remote_bytes.to_string().as_str()]]
-    );
+    assert_eq!(cells(&row), [["99", counters.remote_bytes.to_string().as_str()]]);
     // From the other catalog's point of view.
     server.query("USE pg.sales").await;
     let lake = one(&server
@@ -338,7 +338,7 @@ async fn the_cap_holds_for_remote_bytes() {
 }
 
 /// Waits until the server runs this many statements of ours; the test's own time limit ends it.
-async fn until_active(postgres: &Postgres, statements: usize) {
+pub async fn until_active(postgres: &Postgres, statements: usize) {
     let active =
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'owlake' AND state = 'active'";
     while postgres.sql(active).trim() != statements.to_string() {

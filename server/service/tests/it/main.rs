@@ -21,6 +21,7 @@ mod column_types;
 mod encryption;
 mod estimate;
 mod federation;
+mod federation_joins;
 mod freshness;
 mod harness;
 mod io_counts;

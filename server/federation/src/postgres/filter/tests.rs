@@ -26,7 +26,7 @@ fn column(name: &str, of: &Type, modifier: i32) -> RemoteColumn {
     }
 }
 
-fn table() -> RemoteTable {
+pub(in super::super) fn table() -> RemoteTable {
     let columns = [
         ("I", Type::INT4, -1),
         ("b", Type::BOOL, -1),

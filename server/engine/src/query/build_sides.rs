@@ -1,0 +1,35 @@
+//! Which filters of a physical plan a scan may wait for: those of joins on whose probe side it is. Their build sides
+//! run first and never wait for it, whereas the filter of a sort or an aggregate is final only after the scan.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::error::Result;
+use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
+
+use crate::connector::AwaitedFilters;
+
+/// Tells every leaf of the plan that wants to know ([`ExecutionPlan::with_new_state`]).
+pub(super) fn told(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    below(plan, &HashSet::new())
+}
+
+/// A scan waits for build sides of joins above it alone, and these for such that are further up: nothing in a circle.
+fn below(plan: Arc<dyn ExecutionPlan>, known: &HashSet<u64>) -> Result<Arc<dyn ExecutionPlan>> {
+    let children = plan.children();
+    if children.is_empty() {
+        let state = Arc::new(AwaitedFilters(known.clone()));
+        return Ok(plan.with_new_state(state).unwrap_or(plan));
+    }
+    let join = plan.downcast_ref::<HashJoinExec>();
+    let own = join.map(|join| join.dynamic_expressions_produced());
+    let own = own.iter().flatten().filter_map(|filter| filter.expression_id());
+    let probed: HashSet<u64> = known.iter().copied().chain(own).collect();
+    let children = children.into_iter().enumerate().map(|(at, child)| {
+        let known = if at == 1 { &probed } else { known };
+        below(Arc::clone(child), known)
+    });
+    let children = children.collect::<Result<Vec<_>>>()?;
+    replace_children_if_necessary(plan, children)
+}
