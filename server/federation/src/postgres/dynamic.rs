@@ -186,7 +186,7 @@ fn logical(expr: &Arc<dyn PhysicalExpr>, depth: usize) -> Option<Expr> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int32Array, StringArray, StructArray};
+    use arrow::array::{Array, ArrayRef, Int32Array, StringArray, StructArray};
     use arrow::datatypes::{DataType, Field, Schema};
     use datafusion::common::config::ConfigOptions;
     use datafusion::physical_expr::expressions::{cast, col, lit};
