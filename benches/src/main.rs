@@ -6,6 +6,7 @@ mod answers;
 mod flight;
 mod peers;
 mod plot;
+mod postgres;
 mod prefixes;
 mod report;
 mod scan_cost;
@@ -51,6 +52,8 @@ enum Bench {
     Warm(warm::Options),
     /// The 22 queries of TPC-H on local files, beside DataFusion and DuckDB in process
     Tpch(tpch::Options),
+    /// A table of PostgreSQL: count(*) and a full scan, beside what the server can send and other engines
+    Postgres(postgres::Options),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +81,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Bench::Prefixes(options) => prefixes::run(&options, &mut report).await?,
         Bench::Warm(options) => warm::run(&options, &mut report).await?,
         Bench::Tpch(options) => tpch::run(&options, &mut report).await?,
+        Bench::Postgres(options) => postgres::run(&options, &mut report).await?,
     }
     report.finish()
 }

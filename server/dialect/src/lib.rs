@@ -2,6 +2,7 @@
 //!
 //! Knows no store, no wire protocol and no running catalog: text in, statements and plans out.
 
+mod catalogs;
 mod ddl;
 pub mod functions;
 pub mod semantics;
@@ -14,12 +15,14 @@ mod pattern;
 mod query;
 mod statement;
 
+pub use catalogs::{CatalogCommand, CatalogProperties};
+pub use ddl::masked;
 pub use error::DialectError;
 pub use guard::GuardLimits;
 pub use limits::{CreateQuota, LimitCommand, Properties, QuotaUnit};
 pub use parse::parse;
 pub use pattern::NamePattern;
-pub use query::{relation_planners, shown_name, shown_text};
+pub use query::{passthrough_statement, relation_planners, shown_name, shown_text};
 pub use statement::{
     Command, CreateDatabase, CreateTable, DatabaseName, DescribeStyle, DescribeTable, ExplainFormat,
     ExplainKind, PartitionSpec, Query, SessionValue, Statement, StatementClass, TableName, TableReference,

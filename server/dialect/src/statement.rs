@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast;
 use owlake_catalog::Table;
 use owlake_fault::Location;
 
+use crate::catalogs::CatalogCommand;
 use crate::limits::LimitCommand;
 use crate::pattern::NamePattern;
 
@@ -268,6 +269,8 @@ pub enum Command {
     },
     /// Statements over workgroups and quotas.
     Limits(LimitCommand),
+    /// Statements over catalogs of other databases.
+    Catalog(CatalogCommand),
     /// `RESET SESSION name`, `RESET name`
     ResetSession {
         /// Lower case, may have dots.
@@ -286,6 +289,7 @@ impl Command {
             | Self::AddPartitions { .. }
             | Self::DropPartitions { .. } => StatementClass::Ddl,
             Self::Limits(command) => command.class(),
+            Self::Catalog(command) => command.class(),
             Self::ShowCatalogs { .. }
             | Self::ShowDatabases { .. }
             | Self::ShowTables { .. }

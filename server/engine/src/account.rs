@@ -70,7 +70,7 @@ impl Shared {
         receipt.state = QueryState::Running;
         receipt.workgroup.clone_from(&workgroup.name);
         receipt.max_data_scanned_bytes = cap;
-        let mut record = QueryRecord::new(receipt, sql);
+        let mut record = QueryRecord::new(receipt, owlake_dialect::masked(sql));
         record.principal = context.principal.to_string();
         record.source.clone_from(&context.settings.source);
         record.tags.clone_from(&context.settings.tags);

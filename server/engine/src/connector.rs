@@ -2,9 +2,10 @@
 //!
 //! Implementations are in `server/federation/`; which statements they may run, and as whom, is theirs.
 
-use std::collections::HashSet;
+use std::any::Any;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -12,6 +13,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
+use owlake_dialect::passthrough_statement;
 use owlake_fault::{Code, Fault};
 use owlake_metering::Counter;
 use owlake_scan::ScanContext;
@@ -29,6 +31,9 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// What kind it is: `postgresql`.
     fn connector_name(&self) -> &'static str;
 
+    /// The properties that it was made with, as anybody may see them: secrets masked, references as written.
+    fn properties(&self) -> Vec<(String, String)>;
+
     /// Its databases (schemas, in other words), sorted.
     async fn databases(&self) -> Result<Vec<String>, Fault>;
 
@@ -40,6 +45,12 @@ pub trait Connector: Send + Sync + fmt::Debug {
 
     /// The same to be scanned. Its scans count by the [`RemoteScope`] of their task.
     async fn table(&self, database: &str, name: &str) -> Result<Option<Arc<dyn TableProvider>>, Fault>;
+
+    /// The rows of a statement in the database's own SQL, which alone says what columns they have.
+    ///
+    /// # Errors
+    /// A catalog that does not allow it; a statement that the database refuses, or that gives no rows.
+    async fn query(&self, statement: &str) -> Result<Arc<dyn TableProvider>, Fault>;
 
     /// Forgets what is known of names, columns and statistics.
     fn refresh(&self);
@@ -64,7 +75,8 @@ pub(crate) fn remote_catalog(plan: &LogicalPlan, resolver: &Resolver, current: &
             let name = &scan.table_name;
             let own = name
                 .schema()
-                .is_some_and(|s| [SYSTEM_SCHEMA, INFORMATION_SCHEMA].contains(&s));
+                .is_some_and(|s| [SYSTEM_SCHEMA, INFORMATION_SCHEMA].contains(&s))
+                && passthrough_statement(name.table()).is_none();
             let catalog = name.catalog().unwrap_or(current);
             if !own && resolver.connector(catalog).is_some() {
                 found = Some(catalog.to_owned());
@@ -77,12 +89,31 @@ pub(crate) fn remote_catalog(plan: &LogicalPlan, resolver: &Resolver, current: &
     walked.ok().and(found)
 }
 
-/// What a scan is told of its plan by [`with_new_state`]: the filters, by id, that it may wait for, because they become
-/// final whether or not it runs.
+/// What a scan is told of its plan, once, by [`with_new_state`].
 ///
 /// [`with_new_state`]: datafusion::physical_plan::ExecutionPlan::with_new_state
 #[derive(Debug)]
-pub struct AwaitedFilters(pub HashSet<u64>);
+pub struct ToldOfPlan {
+    /// The filters, by id, that it may wait for: they become final whether or not it runs.
+    pub awaited: HashSet<u64>,
+    /// What all scans of the plan share.
+    pub shared: Arc<PlanShared>,
+}
+
+/// Things that the scans of one plan have together, one for each name.
+#[derive(Debug, Default)]
+pub struct PlanShared(Mutex<BTreeMap<String, Arc<dyn Any + Send + Sync>>>);
+
+impl PlanShared {
+    /// The thing of that name, made by the first who asks; another one for each who asks for another type.
+    pub fn of<T: Any + Send + Sync + Default>(&self, name: &str) -> Arc<T> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(T::default()) as Arc<dyn Any + Send + Sync>);
+        Arc::clone(known).downcast().unwrap_or_default()
+    }
+}
 
 /// The account of the query that a remote scan runs for.
 #[derive(Debug, Clone)]

@@ -32,7 +32,7 @@ impl Engine {
             .resolver
             .table_row(&context, Action::Read, catalog, database, table)
             .await?;
-        let store = Arc::clone(self.shared.resolver.catalog(catalog)?);
+        let store = self.shared.resolver.catalog(catalog)?;
         let meter = self.shared.meters.system(&context.id);
         let quotas = self.shared.quotas.grant(
             &context.settings.workgroup,

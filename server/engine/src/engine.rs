@@ -25,7 +25,7 @@ use crate::connector::Connector;
 use crate::context::QueryContext;
 use crate::meters::Meters;
 use crate::query::{Accounting, NoObserver, Prepared, QueryAccount, QueryFailure, QueryObserver, Submitted};
-use crate::remote_store::RemoteStore;
+use crate::remote_catalogs::{ConnectorFactory, RemoteCatalogs};
 use crate::resident::Watch;
 use crate::resolve::{QueryCatalogs, Resolver};
 use crate::reuse::ResultStore;
@@ -68,6 +68,7 @@ pub struct EngineBuilder {
     scan_config: ScanConfig,
     catalogs: BTreeMap<String, Arc<dyn CatalogStore>>,
     connectors: BTreeMap<String, Arc<dyn Connector>>,
+    factory: Option<Arc<dyn ConnectorFactory>>,
     ledger: Arc<Ledger>,
     stores: Arc<Stores>,
     caches: Option<Arc<ScanCaches>>,
@@ -93,6 +94,7 @@ impl EngineBuilder {
             scan_config: ScanConfig::default(),
             catalogs: BTreeMap::new(),
             connectors: BTreeMap::new(),
+            factory: None,
             ledger,
             stores,
             caches: None,
@@ -116,10 +118,15 @@ impl EngineBuilder {
     /// Adds a catalog over another database under a lower-case name.
     #[must_use]
     pub fn connector(mut self, name: impl Into<String>, connector: Arc<dyn Connector>) -> Self {
-        let name = name.into();
-        let store = Arc::new(RemoteStore(Arc::clone(&connector)));
-        self.connectors.insert(name.clone(), connector);
-        self.catalog(name, store)
+        self.connectors.insert(name.into(), connector);
+        self
+    }
+
+    /// Who makes connectors for `CREATE CATALOG`; without one that statement is refused.
+    #[must_use]
+    pub fn connector_factory(mut self, factory: Arc<dyn ConnectorFactory>) -> Self {
+        self.factory = Some(factory);
+        self
     }
 
     /// Limits of the engine.
@@ -192,6 +199,7 @@ impl EngineBuilder {
         let workgroups = Arc::new(Workgroups::open(&config.workgroups, Arc::clone(&self.ledger))?);
         let watch = Arc::new(Watch::default());
         self.runtimes.spawn_io(Watch::look(Arc::downgrade(&watch)));
+        let remote = RemoteCatalogs::open(self.connectors, Arc::clone(&self.ledger), self.factory);
         let quotas = Quotas::open(Arc::clone(&self.ledger), self.clock, self.quota_observer);
         Ok(Engine {
             shared: Arc::new(Shared {
@@ -205,7 +213,7 @@ impl EngineBuilder {
                         Arc::clone(&caches),
                     )
                     .with_server(Arc::clone(&results), config.server_settings.clone())
-                    .with_connectors(self.connectors)
+                    .with_remote(remote)
                     .with_quotas(quotas),
                 ),
                 admission: Admission::new(config.max_running, config.max_queued),

@@ -15,6 +15,7 @@ mod error;
 mod memory;
 mod meters;
 mod query;
+mod remote_catalogs;
 mod remote_store;
 mod resident;
 pub mod resolve;
@@ -28,7 +29,7 @@ mod workgroups;
 
 pub use authorizer::{Action, AllowAll, Authorizer, Resource};
 pub use config::{EngineConfig, ServerSetting, WorkgroupConfig, WorkgroupState};
-pub use connector::{AwaitedFilters, Connector, RemoteRelation, RemoteScope};
+pub use connector::{Connector, PlanShared, RemoteRelation, RemoteScope, ToldOfPlan};
 pub use context::{
     DEFAULT_CATALOG, DEFAULT_DATABASE, DEFAULT_WORKGROUP, Principal, QueryContext, SessionSettings,
 };
@@ -39,5 +40,6 @@ pub use query::{
     Estimate, EstimateRow, NoObserver, Prepared, QueryFailure, QueryObserver, RunningQuery, StatementKind,
     Submitted,
 };
+pub use remote_catalogs::{ConnectorFactory, catalog_name_is_usable};
 pub use settings::{SETTINGS, SettingInfo};
 pub use system_tables::{INFORMATION_TABLES, SYSTEM_TABLES};

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use owlake_catalog::{CatalogStore, Table};
+use owlake_dialect::passthrough_statement;
 use owlake_fault::{Code, Fault};
 use owlake_metering::{Ledger, Quotas};
 use owlake_scan::GlueTable;
@@ -16,6 +17,7 @@ use crate::authorizer::{Action, Authorizer, Resource};
 use crate::config::ServerSetting;
 use crate::connector::Connector;
 use crate::context::QueryContext;
+use crate::remote_catalogs::RemoteCatalogs;
 use crate::reuse::ResultStore;
 use crate::system_tables;
 
@@ -28,8 +30,8 @@ pub const INFORMATION_SCHEMA: &str = "information_schema";
 #[derive(Debug)]
 pub struct Resolver {
     catalogs: BTreeMap<String, Arc<dyn CatalogStore>>,
-    /// Those of the catalogs that are other databases.
-    connectors: BTreeMap<String, Arc<dyn Connector>>,
+    /// Those that are other databases.
+    remote: Arc<RemoteCatalogs>,
     authorizer: Arc<dyn Authorizer>,
     ledger: Arc<Ledger>,
     caches: Arc<ScanCaches>,
@@ -48,7 +50,7 @@ impl Resolver {
     ) -> Self {
         Self {
             catalogs,
-            connectors: BTreeMap::new(),
+            remote: Arc::default(),
             authorizer,
             ledger,
             caches,
@@ -80,16 +82,21 @@ impl Resolver {
         all
     }
 
-    /// With the connectors behind some of the catalogs.
+    /// With catalogs that are other databases.
     #[must_use]
-    pub(crate) fn with_connectors(mut self, connectors: BTreeMap<String, Arc<dyn Connector>>) -> Self {
-        self.connectors = connectors;
+    pub(crate) fn with_remote(mut self, remote: RemoteCatalogs) -> Self {
+        self.remote = Arc::new(remote);
         self
     }
 
+    /// The catalogs that are other databases.
+    pub(crate) fn remote(&self) -> &Arc<RemoteCatalogs> {
+        &self.remote
+    }
+
     /// The database behind a catalog, where that is another one than the lake.
-    pub fn connector(&self, catalog: &str) -> Option<&Arc<dyn Connector>> {
-        self.connectors.get(catalog)
+    pub fn connector(&self, catalog: &str) -> Option<Arc<dyn Connector>> {
+        self.remote.get(catalog).map(|found| found.connector)
     }
 
     /// With the quotas that `system.quota_usage` shows.
@@ -106,12 +113,17 @@ impl Resolver {
 
     /// Names of all catalogs, sorted.
     pub fn catalog_names(&self) -> Vec<String> {
-        self.catalogs.keys().cloned().collect()
+        let mut names: Vec<String> = self.catalogs.keys().cloned().collect();
+        names.extend(self.remote.names());
+        names.sort_unstable();
+        names
     }
 
     /// The store of a catalog.
-    pub fn catalog(&self, name: &str) -> Result<&Arc<dyn CatalogStore>, Fault> {
-        self.catalogs.get(name).ok_or_else(|| {
+    pub fn catalog(&self, name: &str) -> Result<Arc<dyn CatalogStore>, Fault> {
+        let own = self.catalogs.get(name).cloned();
+        let remote = || self.remote.get(name).map(|found| found.store);
+        own.or_else(remote).ok_or_else(|| {
             Fault::new(Code::CatalogNotFound, format!("catalog `{name}` does not exist"))
                 .with_hint(format!("Known are: {}.", self.catalog_names().join(", ")))
         })
@@ -176,6 +188,9 @@ impl Resolver {
     ) -> Result<Arc<dyn TableProvider>, Fault> {
         let store = self.catalog(catalog)?;
         match database {
+            SYSTEM_SCHEMA if passthrough_statement(table).is_some() => {
+                return self.passed_through(context, catalog, table).await;
+            }
             SYSTEM_SCHEMA => {
                 return system_tables::system_table(self, &self.ledger, context, catalog, table).await;
             }
@@ -211,7 +226,29 @@ impl Resolver {
                 format!("`{database}.{table}` is a view; views are not supported yet"),
             ));
         }
-        Ok(Arc::new(GlueTable::try_new(catalog, row, Arc::clone(store))?))
+        Ok(Arc::new(GlueTable::try_new(catalog, row, store)?))
+    }
+
+    /// `TABLE(catalog.system.query(...))`, for whom the authorizer lets read `system.query` of the catalog.
+    async fn passed_through(
+        &self,
+        context: &QueryContext,
+        catalog: &str,
+        table: &str,
+    ) -> Result<Arc<dyn TableProvider>, Fault> {
+        let resource = Resource {
+            catalog,
+            database: SYSTEM_SCHEMA,
+            table: Some("query"),
+        };
+        self.authorize(context, Action::Read, resource)?;
+        let connector = self.connector(catalog).ok_or_else(|| {
+            let what = format!("catalog `{catalog}` is no other database, which system.query could ask");
+            Fault::new(Code::NotSupported, what)
+        })?;
+        connector
+            .query(passthrough_statement(table).unwrap_or_default())
+            .await
     }
 }
 

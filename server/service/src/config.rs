@@ -3,6 +3,7 @@
 //! The only place that reads environment variables. Flags come on top in `args.rs`. Keys of features that are
 //! not built yet are unknown here, and unknown keys are refused with their place.
 
+mod access;
 mod catalog;
 mod environment;
 mod file;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use owlake_metering::Usd;
 use serde::{Deserialize, Serialize};
 
+pub use access::{AuthSection, TlsSection};
 pub use catalog::CatalogConfig;
 use catalog::first_twice;
 pub use environment::{AwsEnvironment, Environment};
@@ -76,6 +78,8 @@ pub struct ServerSection {
     pub http_listen: SocketAddr,
     /// Where the catalog and the ledger live; `None` for [`Environment::default_data_dir`].
     pub data_dir: Option<PathBuf>,
+    /// Secrets that `CREATE CATALOG` may refer to, by commas; `None` for the default.
+    pub sql_catalog_references: Option<String>,
 }
 
 impl Default for ServerSection {
@@ -85,28 +89,9 @@ impl Default for ServerSection {
             listen: SocketAddr::new(loopback, DEFAULT_PORT),
             http_listen: SocketAddr::new(loopback, DEFAULT_HTTP_PORT),
             data_dir: None,
+            sql_catalog_references: None,
         }
     }
-}
-
-/// `[tls]`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsSection {
-    /// Certificate chain, PEM.
-    pub cert_file: Option<PathBuf>,
-    /// Its private key, PEM.
-    pub key_file: Option<PathBuf>,
-    /// Authority whose client certificates are demanded, PEM.
-    pub client_ca_file: Option<PathBuf>,
-}
-
-/// `[auth]`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AuthSection {
-    /// Lines of `name:token`.
-    pub token_file: Option<PathBuf>,
 }
 
 /// `[[location]]`: how one prefix of an object store is reached.

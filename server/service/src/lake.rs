@@ -76,6 +76,13 @@ impl LakeBuilder {
         self
     }
 
+    /// Secrets that `CREATE CATALOG` may refer to, by commas: `ENV:NAME`, `FILE:/path`, or the start of names and paths
+    /// with `*` or `/` at its end. Without it `ENV:PGPASSWORD` and what is below `/run/secrets/`.
+    pub fn sql_catalog_references(mut self, list: impl Into<String>) -> Self {
+        self.parts.sql_references = Some(list.into());
+        self
+    }
+
     /// Reaches buckets under `prefix` with these keys at an S3-compatible endpoint (plain HTTP allowed).
     pub fn s3_endpoint(
         mut self,

@@ -108,6 +108,9 @@ async fn open_lake(config: &EngineConfig, metrics: Option<&Arc<Metrics>>) -> Res
         })
         .price_plan(config.config.price.plan.as_str())
         .s3_access(crate::aws::access(&config.config.location, &config.aws).await);
+    if let Some(list) = &config.config.server.sql_catalog_references {
+        builder = builder.sql_catalog_references(list);
+    }
     if let Some(url) = &config.config.quota.warn_webhook_url {
         builder = builder.quota_webhook(url.expose());
     }

@@ -15,6 +15,7 @@ use owlake_scan::cache::{CacheObserver, ScanCaches};
 use owlake_scan::location::AllowedRoots;
 use owlake_scan::{S3Access, ScanConfig, Stores};
 
+use crate::catalogs::Factory;
 use crate::config::{CatalogConfig, Environment, Secret};
 use crate::webhook;
 
@@ -30,6 +31,8 @@ pub(crate) struct Parts {
     pub allowed_locations: Vec<String>,
     /// Other databases beside the lake.
     pub catalogs: Vec<CatalogConfig>,
+    /// What catalogs made by SQL may refer to; `None` for the default.
+    pub sql_references: Option<String>,
     /// How S3 is reached.
     pub s3: Vec<S3Access>,
     /// Limits of the engine.
@@ -108,10 +111,11 @@ pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fa
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
     let runtimes = Runtimes::start(io, threads)
         .map_err(|e| Fault::new(Code::GenericInternalError, "threads cannot be started").with_source(e))?;
-    let connectors = match parts.catalogs {
-        none if none.is_empty() => Vec::new(),
-        catalogs => crate::catalogs::open(catalogs, Environment::of_process(), &runtimes)?,
-    };
+    let environment = Environment::of_process();
+    let references = parts.sql_references.as_deref();
+    let factory = Arc::new(Factory::of_sql(environment.clone(), references, &runtimes));
+    let connectors =
+        crate::catalogs::open(parts.catalogs, &Factory::of_configuration(environment, &runtimes))?;
     let quota_observer = match parts.quota_webhook {
         Some(url) => Some(webhook::observer(url, http, parts.observers.quotas, &runtimes)),
         None => parts.observers.quotas,
@@ -133,6 +137,7 @@ pub(crate) fn wire(parts: Parts, io: tokio::runtime::Handle) -> Result<Wired, Fa
         .fold(builder, |builder, (name, connector)| {
             builder.connector(name, connector)
         })
+        .connector_factory(factory)
         .catalog(DEFAULT_CATALOG, Arc::clone(&catalog) as _)
         .config(parts.engine)
         .scan_config(parts.scan)

@@ -3,6 +3,7 @@
 //! Text to [`Command`], nothing else: no catalog is asked, no location is opened.
 
 mod alter;
+mod catalog;
 mod create;
 mod cursor;
 mod explain;
@@ -18,6 +19,7 @@ use crate::DialectError;
 use crate::statement::Command;
 use cursor::Cursor;
 
+pub use catalog::masked;
 pub(crate) use cursor::shown;
 pub(crate) use explain::explain_head;
 pub(crate) use lexer::first_word;
@@ -37,8 +39,8 @@ pub(crate) fn parse(word: &str, text: &str) -> Option<Result<Command, DialectErr
         return refused::statement(&mut cursor()).map(Err);
     }
     let mut cursor = cursor();
-    if let Some(limits) = limits::statement(&mut cursor) {
-        return Some(limits.and_then(|command| cursor.finish().map(|()| command)));
+    if let Some(read) = limits::statement(&mut cursor).or_else(|| catalog::statement(&mut cursor)) {
+        return Some(read.and_then(|command| cursor.finish().map(|()| command)));
     }
     Some(match refused::statement(&mut cursor) {
         Some(error) => Err(error),

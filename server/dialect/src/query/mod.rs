@@ -8,6 +8,7 @@ mod fingerprint;
 mod hidden;
 mod literal;
 mod names;
+mod passthrough;
 mod relation;
 mod rewrite;
 mod select;
@@ -27,6 +28,7 @@ use rewrite::Rewriter;
 use tokens::Tokens;
 
 pub use names::{shown_name, shown_text};
+pub use passthrough::passthrough_statement;
 pub use unnest::relation_planners;
 
 /// Stack for parsing one statement: the guard bounds the depth, debug builds have large frames.

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     ObjectNamePart, Spanned, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins, Value,
 };
 
+use super::passthrough;
 use super::rewrite::{Outcome, Rewriter, location, lower, lower_alias, not_supported, syntax};
 use crate::ddl::shown;
 use crate::statement::{TableName, TableReference};
@@ -151,9 +152,15 @@ impl Rewriter<'_> {
             }
             TableFactor::JsonTable { .. } => Err(not_supported("JSON_TABLE", span)),
             TableFactor::MatchRecognize { .. } => Err(not_supported("MATCH_RECOGNIZE", span)),
-            TableFactor::TableFunction { .. } | TableFactor::Function { .. } => {
-                Err(not_supported("a table function", span))
+            TableFactor::TableFunction { expr, alias } => {
+                alias.as_mut().map(lower_alias).transpose()?;
+                match passthrough::table(expr, alias.take())? {
+                    Some(table) => *relation = table,
+                    None => return Err(not_supported("a table function", span)),
+                }
+                self.count(1)
             }
+            TableFactor::Function { .. } => Err(not_supported("a table function", span)),
             TableFactor::Pivot { .. } => Err(syntax("mismatched input 'PIVOT'", span)),
             TableFactor::Unpivot { .. } => Err(syntax("mismatched input 'UNPIVOT'", span)),
             TableFactor::UNNEST { .. }

@@ -178,6 +178,7 @@ fn allowed(token: &TokenWithSpan) -> Result<(), DialectError> {
         | Token::LBracket
         | Token::RBracket
         | Token::Arrow
+        | Token::RArrow
         | Token::Placeholder(_) => return Ok(()),
         Token::Word(Word { value, .. }) => {
             return Err(DialectError::syntax(
@@ -206,7 +207,7 @@ fn allowed(token: &TokenWithSpan) -> Result<(), DialectError> {
         }
         Token::Colon => "Array slices are written slice(array, start, length).",
         Token::LBrace | Token::RBrace => "Maps are written MAP(ARRAY[...], ARRAY[...]), rows ROW(...).",
-        Token::RArrow | Token::Assignment => "Arguments are given by position.",
+        Token::Assignment => "Arguments are given by position.",
         Token::ExclamationMark => "Write NOT, or <> for unequal.",
         Token::DuckIntDiv => "Write /: integers divide to an integer.",
         Token::Spaceship => "Write IS NOT DISTINCT FROM.",

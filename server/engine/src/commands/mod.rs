@@ -1,5 +1,6 @@
 //! Catalog and session statements, run once, answered as rows or as nothing.
 
+mod catalog;
 mod database;
 mod partition;
 mod quota;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use owlake_catalog::Table;
-use owlake_dialect::{Command, DatabaseName, LimitCommand, TableName};
+use owlake_dialect::{CatalogCommand, Command, DatabaseName, LimitCommand, TableName};
 use owlake_fault::{Code, Fault};
 use owlake_metering::Quotas;
 use owlake_scan::ScanContext;
@@ -116,6 +117,7 @@ impl CommandRunner {
                 })
             }
             Command::Limits(command) => self.limits(command).await,
+            Command::Catalog(command) => self.catalogs(command).await,
             Command::ResetSession { name } => {
                 let mut settings = self.context.settings.clone();
                 settings.reset(&name)?;
@@ -177,6 +179,7 @@ pub(crate) fn result_schema(command: &Command) -> Option<SchemaRef> {
         Command::ShowFunctions { .. } => &["function"],
         Command::Limits(LimitCommand::ShowWorkgroups) => &workgroup::WORKGROUP_COLUMNS,
         Command::Limits(LimitCommand::ShowQuotas) => &quota::QUOTA_COLUMNS,
+        Command::Catalog(CatalogCommand::ShowCreate { .. }) => &catalog::SHOW_CREATE_COLUMNS,
         Command::DescribeTable(_) => &["col_name", "data_type", "comment"],
         _ => return None,
     };

@@ -56,11 +56,6 @@ impl CommandRunner {
         one_column("tab_name", names.into_iter().filter(|n| kept(pattern, n)))
     }
 
-    pub(super) fn show_catalogs(&self, pattern: Option<&NamePattern>) -> Result<CommandOutcome, Fault> {
-        let names = self.resolver.catalog_names().into_iter();
-        one_column("Catalog", names.filter(|name| kept(pattern, name)))
-    }
-
     async fn readable(&self, name: &TableName) -> Result<Arc<Table>, Fault> {
         self.row(&self.full_name(name), Action::Read).await
     }

@@ -52,6 +52,8 @@ pub struct RemoteTable {
     pub hidden: Vec<String>,
     /// Rows as the database's statistics estimate them; views and new tables have none.
     pub estimated_rows: Option<u64>,
+    /// What stands behind FROM, where it is no table by its name.
+    source: Option<String>,
     schema: SchemaRef,
 }
 
@@ -104,11 +106,29 @@ impl RemoteTable {
             columns,
             hidden,
             estimated_rows: rows,
+            source: None,
         }
+    }
+
+    /// The result of a statement, which is `source` behind FROM.
+    pub(super) fn of_statement(source: String, columns: Vec<RemoteColumn>) -> Self {
+        let name = ("system".to_owned(), "query".to_owned());
+        Self {
+            source: Some(source),
+            ..Self::new(name.0, name.1, RelationKind::View, None, columns)
+        }
+    }
+
+    /// Whether it is the result of a statement.
+    pub(super) fn is_statement(&self) -> bool {
+        self.source.is_some()
     }
 
     /// `"schema"."table"`
     pub(super) fn quoted(&self) -> Result<String, PostgresError> {
+        if let Some(source) = &self.source {
+            return Ok(source.clone());
+        }
         Ok(format!(
             "{}.{}",
             identifier(&self.schema_name)?,

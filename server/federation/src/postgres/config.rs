@@ -36,6 +36,8 @@ pub struct PostgresConfig {
     pub numeric: NumericMapping,
     /// How long names, columns and statistics are believed.
     pub metadata_ttl: Duration,
+    /// Whether `system.query` may send statements as they are.
+    pub passthrough: bool,
     /// The properties as given, secrets masked.
     shown: Vec<(String, String)>,
 }
@@ -81,7 +83,7 @@ pub enum NumericMapping {
 }
 
 /// Names of all properties, in the order of the manual.
-const PROPERTIES: [&str; 9] = [
+const PROPERTIES: [&str; 10] = [
     "connection_url",
     "user",
     "password",
@@ -91,6 +93,7 @@ const PROPERTIES: [&str; 9] = [
     "schemas",
     "numeric_mapping",
     "metadata_ttl",
+    "enable_query_passthrough",
 ];
 
 impl PostgresConfig {
@@ -139,6 +142,11 @@ impl PostgresConfig {
             schemas,
             numeric: text("numeric_mapping").map_or(Ok(NumericMapping::default()), NumericMapping::parse)?,
             metadata_ttl: duration(text("metadata_ttl"), "metadata_ttl")?.unwrap_or(Duration::from_secs(60)),
+            passthrough: match text("enable_query_passthrough") {
+                None | Some("false") => false,
+                Some("true") => true,
+                Some(_) => return Err(wrong("enable_query_passthrough", "is true or false")),
+            },
             shown: shown(properties, &target.shown),
         })
     }

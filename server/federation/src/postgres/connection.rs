@@ -180,6 +180,22 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// The same as [`Lease::finish`] where nobody can wait. Should it fail, the connection is closed.
+    pub(super) fn finish_detached(self) {
+        let Some(spawner) = self
+            .connection
+            .as_ref()
+            .map(|connection| connection.spawner.clone())
+        else {
+            return;
+        };
+        spawner.spawn(async move {
+            let _ended = self.finish().await;
+        });
+    }
+}
+
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Lease")

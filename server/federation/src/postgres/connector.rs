@@ -58,6 +58,10 @@ impl Connector for PostgresConnector {
         Self::NAMES[0]
     }
 
+    fn properties(&self) -> Vec<(String, String)> {
+        self.0.config().shown().to_vec()
+    }
+
     async fn databases(&self) -> Result<Vec<String>, Fault> {
         let schemas = self.0.schemas().await?;
         let mut names: Vec<String> = schemas.iter().map(|name| name.to_lowercase()).collect();
@@ -84,6 +88,11 @@ impl Connector for PostgresConnector {
     async fn table(&self, database: &str, name: &str) -> Result<Option<Arc<dyn TableProvider>>, Fault> {
         let found = self.0.table(database, name).await?;
         Ok(found.map(|table| Arc::new(PostgresTable::new(Arc::clone(&self.0), table)) as _))
+    }
+
+    async fn query(&self, statement: &str) -> Result<Arc<dyn TableProvider>, Fault> {
+        let described = self.0.query(statement).await?;
+        Ok(Arc::new(PostgresTable::new(Arc::clone(&self.0), described)))
     }
 
     fn refresh(&self) {

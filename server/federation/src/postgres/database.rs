@@ -11,7 +11,9 @@ use super::catalog::{self, RemoteTable};
 use super::config::PostgresConfig;
 use super::connection::{Connections, Lease, Spawner};
 use super::error::PostgresError;
+use super::passthrough;
 use super::scan::{self, RemoteRows, RowsObserver, ScanError, ScanRequest};
+use super::snapshot::Snapshot;
 use crate::secret::SecretSource;
 
 /// Descriptions that are kept; a catalog of more tables forgets the least used.
@@ -131,6 +133,22 @@ impl Database {
         }
     }
 
+    /// What a statement in the database's own SQL gives.
+    ///
+    /// # Errors
+    /// The catalog does not allow it, or the database refuses it.
+    pub async fn query(&self, statement: &str) -> Result<Arc<RemoteTable>, Fault> {
+        let load = async {
+            if !self.config.passthrough {
+                return Err(PostgresError::NoPassthrough);
+            }
+            let lease = self.ask().await?;
+            let found = passthrough::describe(lease.client()?, statement, self.config.numeric).await;
+            self.answered(lease, found).await.map(Arc::new)
+        };
+        self.faulty(load).await
+    }
+
     /// Forgets what is known of names, columns and statistics.
     pub fn refresh(&self) {
         self.schemas.invalidate_all();
@@ -147,9 +165,27 @@ impl Database {
         request: &ScanRequest,
         observer: Arc<dyn RowsObserver>,
     ) -> Result<RemoteRows, Fault> {
+        self.scan_in(request, observer, Arc::default()).await
+    }
+
+    /// The same, seeing what the other scans of `snapshot` see.
+    pub(super) async fn scan_in(
+        &self,
+        request: &ScanRequest,
+        observer: Arc<dyn RowsObserver>,
+        snapshot: Arc<Snapshot>,
+    ) -> Result<RemoteRows, Fault> {
         let own = self.config.limits.statement_timeout;
         let timeout = own.into_iter().chain(request.timeout).min();
-        match Box::pin(scan::start(&self.connections, request, timeout, observer)).await {
+        match Box::pin(scan::start(
+            &self.connections,
+            request,
+            timeout,
+            observer,
+            snapshot,
+        ))
+        .await
+        {
             Ok(rows) => Ok(rows),
             Err(error) => {
                 if matches!(error, PostgresError::Changed(_)) {
@@ -167,7 +203,8 @@ impl Database {
     /// asked, if a connection is free; a join keeps the smaller side in memory by that.
     pub(super) async fn expected_rows(&self, request: &ScanRequest) -> Option<u64> {
         let all = request.table.estimated_rows;
-        let asked = request.filter.is_some() && all.is_none_or(|rows| rows > WORTH_AN_ESTIMATE);
+        let narrowed = request.filter.is_some() || request.table.is_statement();
+        let asked = narrowed && all.is_none_or(|rows| rows > WORTH_AN_ESTIMATE);
         let rows = match asked {
             true => self.explained_rows(request).await.or(all),
             false => all,
@@ -178,8 +215,16 @@ impl Database {
     async fn explained_rows(&self, request: &ScanRequest) -> Option<u64> {
         let sql = format!("EXPLAIN {}", request.sql().ok()?);
         let ask = async {
-            let lease = Box::pin(self.connections.spare(&scan::opening(Some(ESTIMATE_TIMEOUT)))).await?;
-            let answer = lease.client().ok()?.query(&sql, &[]).await;
+            let lease = Box::pin(
+                self.connections
+                    .spare(&scan::opening(Some(ESTIMATE_TIMEOUT), None)),
+            )
+            .await?;
+            let client = lease.client().ok()?;
+            if request.table.is_statement() {
+                client.batch_execute(passthrough::SEARCH_PATH).await.ok()?;
+            }
+            let answer = client.query(&sql, &[]).await;
             let rows = answer.ok().as_deref().and_then(scan::explained_rows);
             lease.finish().await.ok()?;
             rows
@@ -200,12 +245,19 @@ impl Database {
     }
 
     async fn ask(&self) -> Result<Lease, PostgresError> {
-        Box::pin(self.connections.lease(&scan::opening(Some(CATALOG_TIMEOUT)))).await
+        Box::pin(
+            self.connections
+                .lease(&scan::opening(Some(CATALOG_TIMEOUT), None)),
+        )
+        .await
     }
 
     /// Gives the connection back, also after an error that the server itself reported.
     async fn answered<T>(&self, lease: Lease, found: Result<T, PostgresError>) -> Result<T, PostgresError> {
-        if matches!(found, Ok(_) | Err(PostgresError::Server(_))) {
+        if matches!(
+            found,
+            Ok(_) | Err(PostgresError::Server(_) | PostgresError::NoRows)
+        ) {
             let ended = lease.finish().await;
             return found.and_then(|found| ended.map(|()| found));
         }

@@ -74,6 +74,12 @@ pub enum PostgresError {
         /// What it holds, and why that does not fit.
         what: String,
     },
+    /// A catalog that sends no statements of others.
+    #[error("its statements are made here alone: `enable_query_passthrough` is not set")]
+    NoPassthrough,
+    /// A statement that gives no rows: it writes, controls, or has parameters.
+    #[error("system.query takes one statement that gives rows, without parameters")]
+    NoRows,
     /// Bytes that are not what the protocol says.
     #[error("the database sent malformed data: {0}")]
     Malformed(String),
@@ -154,7 +160,8 @@ impl PostgresError {
 
     fn code(&self) -> Code {
         match self {
-            Self::Property { .. } | Self::Nul => Code::InvalidArguments,
+            Self::Property { .. } | Self::Nul | Self::NoRows => Code::InvalidArguments,
+            Self::NoPassthrough => Code::PermissionDenied,
             Self::Secret { .. } | Self::Tls(_) => Code::JdbcNonTransientError,
             Self::Unreachable(error) => error.code().map_or(Code::JdbcError, of_state),
             Self::Server(error) => match error.code() {
@@ -177,6 +184,7 @@ impl PostgresError {
             Self::PoolExhausted { .. } => {
                 "Raise `max_connections` of the catalog, or run fewer queries at once."
             }
+            Self::NoPassthrough => "Ask the owner of the catalog to allow it.",
             Self::Changed(_) => "Run the statement again.",
             Self::Server(error) => match error.code() {
                 Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => {

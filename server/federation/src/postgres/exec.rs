@@ -28,13 +28,14 @@ use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
     ReplaceChildrenOptions, apply_expression_roots,
 };
-use owlake_engine::{AwaitedFilters, RemoteScope};
+use owlake_engine::{RemoteScope, ToldOfPlan};
 use owlake_fault::Fault;
 use tokio::time::Instant;
 
 use super::database::Database;
 use super::dynamic;
 use super::scan::{RemoteRows, RowsObserver, ScanRequest};
+use super::snapshot::Snapshot;
 
 /// One remote statement.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub(super) struct PostgresScan {
     awaited: Arc<HashSet<u64>>,
     /// The statement that was sent, where it is another one for those filters.
     sent: Arc<OnceLock<String>>,
+    /// What it sees together with the other scans of its query.
+    snapshot: Arc<Snapshot>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -77,6 +80,7 @@ impl PostgresScan {
             filters: Vec::new(),
             awaited: Arc::default(),
             sent: Arc::default(),
+            snapshot: Arc::default(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
@@ -92,6 +96,7 @@ impl PostgresScan {
             filters,
             awaited,
             sent: Arc::default(),
+            snapshot: Arc::clone(&self.snapshot),
             properties: Arc::clone(&self.properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -160,6 +165,7 @@ struct Start {
     filters: Vec<Arc<dyn PhysicalExpr>>,
     awaited: Arc<HashSet<u64>>,
     sent: Arc<OnceLock<String>>,
+    snapshot: Arc<Snapshot>,
     scope: RemoteScope,
 }
 
@@ -183,7 +189,7 @@ impl Start {
             bytes: AtomicU64::new(0),
         });
         let observer = Arc::clone(&account) as Arc<dyn RowsObserver>;
-        let rows = database.scan(&self.request, observer).await?;
+        let rows = database.scan_in(&self.request, observer, self.snapshot).await?;
         Ok((Box::new(rows), account))
     }
 }
@@ -238,10 +244,11 @@ impl ExecutionPlan for PostgresScan {
     }
 
     fn with_new_state(&self, state: Arc<dyn Any + Send + Sync>) -> Option<Arc<dyn ExecutionPlan>> {
-        let awaited = state.downcast_ref::<AwaitedFilters>()?.0.clone();
-        Some(Arc::new(
-            self.with_filters(self.filters.clone(), Arc::new(awaited)),
-        ))
+        let told = state.downcast_ref::<ToldOfPlan>()?;
+        let mut scan = self.with_filters(self.filters.clone(), Arc::new(told.awaited.clone()));
+        scan.snapshot = told.shared.of(self.database.name());
+        scan.snapshot.expect();
+        Some(Arc::new(scan))
     }
 
     /// Run anew over other data: filters of the last time are nobody's.
@@ -274,6 +281,7 @@ impl ExecutionPlan for PostgresScan {
             filters: self.filters.clone(),
             awaited: Arc::clone(&self.awaited),
             sent: Arc::clone(&self.sent),
+            snapshot: Arc::clone(&self.snapshot),
             scope: RemoteScope::of(&context).map_err(external)?,
         };
         let metrics = BaselineMetrics::new(&self.metrics, partition);

@@ -14,8 +14,10 @@ mod error;
 mod exec;
 mod filter;
 mod mapping;
+mod passthrough;
 mod quoting;
 mod scan;
+mod snapshot;
 mod table;
 mod tls;
 

@@ -20,6 +20,8 @@ use super::catalog::{RemoteColumn, RemoteTable};
 use super::connection::{Connections, Lease};
 use super::copy::Decoder;
 use super::error::PostgresError;
+use super::passthrough;
+use super::snapshot::Snapshot;
 
 /// What is wanted of one table.
 #[derive(Debug, Clone)]
@@ -105,6 +107,7 @@ pub struct RemoteRows {
     source: String,
     decoder: Decoder,
     observer: Arc<dyn RowsObserver>,
+    snapshot: Arc<Snapshot>,
     open: Option<(Messages, Lease)>,
 }
 
@@ -143,8 +146,14 @@ pub(super) fn explained_rows(lines: &[tokio_postgres::Row]) -> Option<u64> {
 }
 
 /// What every transaction begins with. One snapshot, no writes, whatever the role may do.
-pub(super) fn opening(timeout: Option<Duration>) -> String {
-    let mut sql = format!("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; {SETTINGS}");
+pub(super) fn opening(timeout: Option<Duration>, snapshot: Option<&str>) -> String {
+    let mut sql = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; ".to_owned();
+    if let Some(id) = snapshot {
+        // The server's own word, of digits, letters and hyphens; before everything else.
+        let id = id.replace('\'', "");
+        let _infallible = write!(sql, "SET TRANSACTION SNAPSHOT '{id}'; ");
+    }
+    sql.push_str(SETTINGS);
     if let Some(timeout) = timeout {
         let ms = timeout.as_millis().clamp(1, i32::MAX as u128);
         let _infallible = write!(sql, "; SET LOCAL statement_timeout = {ms}");
@@ -157,9 +166,12 @@ pub(super) async fn start(
     request: &ScanRequest,
     timeout: Option<Duration>,
     observer: Arc<dyn RowsObserver>,
+    snapshot: Arc<Snapshot>,
 ) -> Result<RemoteRows, PostgresError> {
     let (sql, schema) = (request.sql()?, request.schema()?);
-    let lease = connections.lease(&opening(timeout)).await?;
+    let lease = snapshot
+        .lease(connections, |snapshot| opening(timeout, snapshot))
+        .await?;
     match copy(&lease, request, &sql).await {
         Ok(stream) => {
             let decodes: Vec<_> = request
@@ -170,6 +182,7 @@ pub(super) async fn start(
                 decoder: Decoder::new(schema, &decodes),
                 source: sql,
                 observer,
+                snapshot,
                 open: Some((Box::pin(stream.ready_chunks(MESSAGES)), lease)),
             })
         }
@@ -179,6 +192,10 @@ pub(super) async fn start(
 
 async fn copy(lease: &Lease, request: &ScanRequest, sql: &str) -> Result<CopyOutStream, PostgresError> {
     let client = lease.client()?;
+    if request.table.is_statement() {
+        let path = client.batch_execute(passthrough::SEARCH_PATH).await;
+        path.map_err(PostgresError::running)?;
+    }
     // Parsing locks the table against changes until the transaction ends, so what is checked here is what is sent.
     let statement = client.prepare(sql).await.map_err(PostgresError::running)?;
     check(&statement, request)?;
@@ -246,7 +263,7 @@ impl RemoteRows {
                 None => {
                     if let Some((stream, lease)) = self.open.take() {
                         drop(stream);
-                        lease.finish().await?;
+                        self.snapshot.give_back(lease).await?;
                     }
                     let last = self.decoder.finish()?;
                     self.observer

@@ -205,7 +205,7 @@ async fn an_older_file_gets_its_sums_from_its_queries() {
     connection
         .execute_batch(
             "DROP TABLE usage; DROP TABLE object_requests; DROP TABLE workgroups; DROP TABLE quotas;
-             DROP TABLE quota_usage; PRAGMA user_version = 1;",
+             DROP TABLE quota_usage; DROP TABLE catalogs; PRAGMA user_version = 1;",
         )
         .unwrap();
     drop(connection);

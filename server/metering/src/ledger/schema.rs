@@ -118,6 +118,12 @@ CREATE TABLE quota_usage (
     PRIMARY KEY (quota_id, principal, resource)
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+CREATE TABLE catalogs (
+    name TEXT NOT NULL PRIMARY KEY,
+    definition TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Newest version known here.

@@ -1,4 +1,4 @@
-//! Quotas and their bookings in `ledger.db`, on the ledger's thread; workgroups, too, which are theirs.
+//! Quotas and their bookings in `ledger.db`, on the ledger's thread; also the definitions of workgroups and catalogs.
 
 use std::sync::Arc;
 
@@ -31,6 +31,7 @@ pub(crate) struct StoredUse {
 #[derive(Debug, Default)]
 pub(crate) struct StoredLimits {
     pub(crate) workgroups: Vec<(String, String)>,
+    pub(crate) catalogs: Vec<(String, String)>,
     pub(crate) quotas: Vec<StoredQuota>,
     pub(crate) uses: Vec<StoredUse>,
 }
@@ -41,6 +42,11 @@ pub(crate) fn load(connection: &Connection) -> Result<StoredLimits, MeteringErro
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         limits.workgroups.push((row.get(0)?, row.get(1)?));
+    }
+    let mut statement = connection.prepare("SELECT name, definition FROM catalogs ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        limits.catalogs.push((row.get(0)?, row.get(1)?));
     }
     let mut statement = connection.prepare("SELECT id, definition FROM quotas ORDER BY name")?;
     let mut rows = statement.query([])?;
@@ -99,6 +105,11 @@ impl Ledger {
         &self.limits().workgroups
     }
 
+    /// Catalogs of other databases by name with their definitions, as the file had them when it was opened.
+    pub fn stored_catalogs(&self) -> &[(String, String)] {
+        &self.limits().catalogs
+    }
+
     pub(crate) fn stored_quotas(&self) -> &[StoredQuota] {
         &self.limits().quotas
     }
@@ -123,6 +134,26 @@ impl Ledger {
     pub async fn drop_workgroup(&self, name: String) -> Result<bool, MeteringError> {
         self.call(true, move |connection| {
             Ok(connection.execute("DELETE FROM workgroups WHERE name = ?1", params![name])? > 0)
+        })
+        .await
+    }
+
+    /// Writes a catalog; durable when this returns. What is in `definition` is the caller's.
+    pub async fn put_catalog(&self, name: String, definition: String) -> Result<(), MeteringError> {
+        self.call(true, move |connection| {
+            connection.execute(
+                "INSERT OR REPLACE INTO catalogs (name, definition) VALUES (?1, ?2)",
+                params![name, definition],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Drops a catalog; durable when this returns. False where there was none.
+    pub async fn drop_catalog(&self, name: String) -> Result<bool, MeteringError> {
+        self.call(true, move |connection| {
+            Ok(connection.execute("DELETE FROM catalogs WHERE name = ?1", params![name])? > 0)
         })
         .await
     }

@@ -58,24 +58,16 @@ fn properties<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Str
         .collect())
 }
 
-impl CatalogConfig {
-    /// Whether its name can stand for a catalog: Athena's characters, and nobody else's name.
-    pub(crate) fn name_is_usable(&self) -> bool {
-        let name = self.name.as_str();
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_@-".contains(c);
-        (1..=127).contains(&name.len())
-            && name.chars().all(plain)
-            && ![owlake_engine::DEFAULT_CATALOG, "system", "information_schema"].contains(&name)
-    }
-}
-
 /// What no single entry shows, or no type can say.
 pub(super) fn check(catalogs: &[CatalogConfig]) -> Result<(), ConfigError> {
     let invalid = |message| ConfigError::Invalid {
         section: "catalog",
         message,
     };
-    if let Some(bad) = catalogs.iter().find(|catalog| !catalog.name_is_usable()) {
+    if let Some(bad) = catalogs
+        .iter()
+        .find(|catalog| !owlake_engine::catalog_name_is_usable(&catalog.name))
+    {
         return Err(invalid(format!(
             "name `{}` is taken or is not made of lower-case letters, digits, `_`, `-` and `@`",
             bad.name

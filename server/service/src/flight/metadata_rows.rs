@@ -22,7 +22,11 @@ pub(crate) async fn databases(
         if !filter.catalog(&catalog) {
             continue;
         }
-        let found = match resolver.catalog(&catalog)?.databases().await.map_err(Fault::from) {
+        // Dropped since its name was read.
+        let Ok(store) = resolver.catalog(&catalog) else {
+            continue;
+        };
+        let found = match store.databases().await.map_err(Fault::from) {
             Ok(found) => found,
             // Another database that is down hides itself, and nothing else.
             Err(fault) if resolver.connector(&catalog).is_some() => {
@@ -87,7 +91,10 @@ pub(crate) async fn tables(
         if !system.is_empty() {
             continue;
         }
-        for table in resolver.catalog(&catalog)?.tables(&database).await? {
+        let Ok(store) = resolver.catalog(&catalog) else {
+            continue;
+        };
+        for table in store.tables(&database).await? {
             let table_type = if table.table_type.as_deref() == Some("VIRTUAL_VIEW") {
                 TableType::View
             } else {

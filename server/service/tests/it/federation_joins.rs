@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use owlake::ScanConfig;
 use owlake_mems3::Operation;
 use owlake_testkit::postgres::Postgres;
 
@@ -204,4 +205,47 @@ async fn a_small_remote_side_opens_only_matching_files() {
         let matching = if expected == "1590" { 2 } else { 10 };
         assert_eq!(opened.len(), matching, "{sql} opened {opened:?}");
     }
+}
+
+/// Two tables of one database are seen at one moment, though the second one is asked long after the first; and one
+/// connection is enough for both.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_scans_of_a_query_see_one_moment() {
+    let postgres = Postgres::start();
+    postgres.sql(
+        "CREATE TABLE a AS SELECT n AS id FROM generate_series(0, 9) n; \
+         CREATE TABLE b AS SELECT n AS id FROM generate_series(0, 999) n; ANALYZE; \
+         CREATE ROLE reader LOGIN PASSWORD 'reader''s'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;",
+    );
+    let (name, mut properties) = catalog(&postgres);
+    properties.push(("max_connections", "1".to_owned()));
+    let builder = Builder {
+        catalogs: vec![(name, properties)],
+        // Of the file only its footer is kept, so that each query reads it.
+        scan: ScanConfig {
+            block_memory_bytes: 0,
+            whole_file_bytes: 0,
+            footer_hint_bytes: 64,
+            ..ScanConfig::default()
+        },
+        ..Builder::default()
+    };
+    let server = builder.start().await;
+    server.put("t/part.parquet", &numbers(0..100));
+    server.table_of_numbers("t").await;
+    let sql = "SELECT count(*) FROM pg.public.a JOIN t ON a.id = t.n JOIN pg.public.b ON b.id = t.n";
+    assert_eq!(one(&server.query(sql).await), 10);
+    // The lake is read between the two: there the query waits, with its transaction open.
+    let gate = server.store.pause_before("t/part.parquet", Operation::GetObject);
+    let changed = async {
+        let idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'owlake' AND state = 'idle in transaction'";
+        while postgres.sql(idle).trim() != "1" {
+            tokio::task::yield_now().await;
+        }
+        postgres.sql("INSERT INTO b SELECT id FROM b; DELETE FROM a");
+        gate.release();
+    };
+    let (answer, ()) = tokio::join!(server.query(sql), changed);
+    assert_eq!(one(&answer), 10);
+    assert_eq!(one(&server.query("SELECT count(*) FROM pg.public.b").await), 2000);
 }

@@ -1,0 +1,119 @@
+//! One state of a database for all scans of one query: the first one's transaction tells its snapshot, the others take
+//! it over, or go on in a transaction that another scan is done with.
+//!
+//! Connections: a scan that waits for one takes whichever is free first, the pool's or one of its own query. A
+//! transaction stays open, idle, only while scans of the query have not begun.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::connection::{Connections, Lease};
+use super::error::PostgresError;
+
+/// What the scans of one query on one database share.
+#[derive(Default)]
+pub(super) struct Snapshot {
+    state: Mutex<State>,
+    /// One scan at a time takes a connection: there is one first one.
+    taking: tokio::sync::Mutex<()>,
+    returned: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Scans that will take part.
+    scans: usize,
+    /// Those that have begun.
+    begun: usize,
+    /// What the first one's transaction sees, as the server calls it.
+    id: Option<String>,
+    /// Transactions that see the same and have nothing to do.
+    idle: Vec<Lease>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Snapshot")
+    }
+}
+
+/// What a transaction goes on with after another scan.
+const ANEW: &str = "SET LOCAL search_path = pg_catalog";
+
+impl Snapshot {
+    /// A scan of the query's plan.
+    pub(super) fn expect(&self) {
+        self.with(|state| state.scans += 1);
+    }
+
+    /// A connection in a transaction of this snapshot. `opening` begins one.
+    ///
+    /// Cancel safe.
+    pub(super) async fn lease(
+        &self,
+        connections: &Connections,
+        opening: impl Fn(Option<&str>) -> String,
+    ) -> Result<Lease, PostgresError> {
+        // One alone, or one more than were announced: there may be nobody left to take it over from.
+        if self.with(|state| state.scans < 2 || state.begun >= state.scans) {
+            return connections.lease(&opening(None)).await;
+        }
+        let _one = self.taking.lock().await;
+        loop {
+            let (idle, id) = self.with(|state| (state.idle.pop(), state.id.clone()));
+            if let Some(lease) = idle {
+                let ready = lease.client()?.batch_execute(ANEW).await;
+                ready.map_err(PostgresError::running)?;
+                self.with(|state| state.begun += 1);
+                return Ok(lease);
+            }
+            let opening = opening(id.as_deref());
+            let lease = tokio::select! {
+                lease = connections.lease(&opening) => lease?,
+                () = self.returned.notified() => continue,
+            };
+            if id.is_none() {
+                let told = lease
+                    .client()?
+                    .query_one("SELECT pg_export_snapshot()", &[])
+                    .await;
+                let told = told.map_err(PostgresError::running)?;
+                let id = told.try_get(0).map_err(PostgresError::running)?;
+                self.with(|state| state.id = Some(id));
+            }
+            self.with(|state| state.begun += 1);
+            return Ok(lease);
+        }
+    }
+
+    /// A scan is done: its transaction waits for the next one, or ends where there is none.
+    pub(super) async fn give_back(&self, lease: Lease) -> Result<(), PostgresError> {
+        let mut lease = Some(lease);
+        let ended = self.with(|state| {
+            if state.begun < state.scans && state.scans > 1 {
+                state.idle.extend(lease.take());
+                return Vec::new();
+            }
+            std::mem::take(&mut state.idle)
+        });
+        self.returned.notify_one();
+        for lease in ended.into_iter().chain(lease) {
+            lease.finish().await?;
+        }
+        Ok(())
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        for lease in self.with(|state| std::mem::take(&mut state.idle)) {
+            lease.finish_detached();
+        }
+    }
+}
