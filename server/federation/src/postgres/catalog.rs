@@ -52,6 +52,8 @@ pub struct RemoteTable {
     pub hidden: Vec<String>,
     /// Rows as the database's statistics estimate them; views and new tables have none.
     pub estimated_rows: Option<u64>,
+    /// Pages that it has, where the server can begin to read at any of them.
+    pub(super) pages: Option<u32>,
     /// What stands behind FROM, where it is no table by its name.
     source: Option<String>,
     schema: SchemaRef,
@@ -106,6 +108,7 @@ impl RemoteTable {
             columns,
             hidden,
             estimated_rows: rows,
+            pages: None,
             source: None,
         }
     }
@@ -155,7 +158,9 @@ const SCHEMAS: &str = "SELECT nspname FROM pg_namespace \
     ORDER BY nspname";
 
 /// Tables and views of a schema. Of one by its name also a partition, which is else part of its table.
-const RELATIONS: &str = "SELECT c.oid, c.relname, c.relkind::text, c.reltuples::float8, c.relpages FROM pg_class c \
+const RELATIONS: &str = "SELECT c.oid, c.relname, c.relkind::text, c.reltuples::float8, c.relpages, \
+      c.relkind IN ('r', 'm') AND c.relam = 2 AND current_setting('server_version_num')::int >= 140000 \
+    FROM pg_class c \
     JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
       AND (c.relname = $2 OR ($2 IS NULL AND NOT c.relispartition)) \
@@ -217,7 +222,11 @@ pub(super) async fn relations(
         if let Some(kind) = RelationKind::from_code(cell(row, 2)?) {
             let tuples = estimated_rows(cell(row, 3)?, cell(row, 4)?);
             let columns = columns.remove(&id).unwrap_or_default();
-            let table = RemoteTable::new(schema.to_owned(), cell(row, 1)?, kind, tuples, columns);
+            let mut table = RemoteTable::new(schema.to_owned(), cell(row, 1)?, kind, tuples, columns);
+            // A heap, of a server that reads ranges of it (14 and later).
+            if cell(row, 5)? {
+                table.pages = u32::try_from(cell::<i32>(row, 4)?).ok();
+            }
             found.push(Arc::new(table));
         }
     }

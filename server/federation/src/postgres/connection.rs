@@ -290,10 +290,16 @@ impl Connections {
         }
     }
 
-    /// The same where a connection is free, or may be made, at once; else nothing, and nobody waits.
+    /// The same where a connection is free, or may be made, at once, and half of the pool after it; else nothing, and
+    /// nobody waits.
     ///
     /// Cancel safe.
     pub(super) async fn spare(&self, opening: &str) -> Option<Lease> {
+        let status = self.pool.status();
+        let used = status.size.saturating_sub(status.available);
+        if (used + 1) * 2 > status.max_size.max(2) {
+            return None;
+        }
         let timeouts = Timeouts {
             wait: Some(Duration::ZERO),
             ..self.pool.timeouts()

@@ -165,27 +165,43 @@ impl Database {
         request: &ScanRequest,
         observer: Arc<dyn RowsObserver>,
     ) -> Result<RemoteRows, Fault> {
-        self.scan_in(request, observer, Arc::default()).await
+        let snapshot = Arc::default();
+        let lease = self.lease(&snapshot, request.timeout, true).await?;
+        let lease = lease
+            .ok_or_else(|| PostgresError::Malformed("no connection".to_owned()).into_fault(&self.name))?;
+        self.scan_in(lease, request, observer, snapshot).await
     }
 
-    /// The same, seeing what the other scans of `snapshot` see.
+    /// A connection that sees what the others of `snapshot` see. Nothing where none is free and the caller does not
+    /// wait.
+    pub(super) async fn lease(
+        &self,
+        snapshot: &Snapshot,
+        timeout: Option<Duration>,
+        waits: bool,
+    ) -> Result<Option<Lease>, Fault> {
+        let own = self.config.limits.statement_timeout;
+        let timeout = own.into_iter().chain(timeout).min();
+        let opening = |snapshot: Option<&str>| scan::opening(timeout, snapshot);
+        let lease = Box::pin(snapshot.lease(&self.connections, opening, waits)).await;
+        lease.map_err(|error| error.into_fault(&self.name))
+    }
+
+    /// Gives a connection back on which nothing was sent.
+    pub(super) async fn unused(&self, snapshot: &Snapshot, lease: Lease) -> Result<(), Fault> {
+        let ended = snapshot.give_back(lease).await;
+        ended.map_err(|error| error.into_fault(&self.name))
+    }
+
+    /// Starts a scan on a connection of `snapshot`.
     pub(super) async fn scan_in(
         &self,
+        lease: Lease,
         request: &ScanRequest,
         observer: Arc<dyn RowsObserver>,
         snapshot: Arc<Snapshot>,
     ) -> Result<RemoteRows, Fault> {
-        let own = self.config.limits.statement_timeout;
-        let timeout = own.into_iter().chain(request.timeout).min();
-        match Box::pin(scan::start(
-            &self.connections,
-            request,
-            timeout,
-            observer,
-            snapshot,
-        ))
-        .await
-        {
+        match Box::pin(scan::start(lease, request, observer, snapshot)).await {
             Ok(rows) => Ok(rows),
             Err(error) => {
                 if matches!(error, PostgresError::Changed(_)) {

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -34,6 +35,7 @@ use tokio::time::Instant;
 
 use super::database::Database;
 use super::dynamic;
+use super::ranges::{self, Ranges, Work};
 use super::scan::{RemoteRows, RowsObserver, ScanRequest};
 use super::snapshot::Snapshot;
 
@@ -53,6 +55,8 @@ pub(super) struct PostgresScan {
     sent: Arc<OnceLock<String>>,
     /// What it sees together with the other scans of its query.
     snapshot: Arc<Snapshot>,
+    /// In which pieces it is read.
+    ranges: Arc<Ranges>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -62,13 +66,16 @@ impl PostgresScan {
         database: Arc<Database>,
         request: ScanRequest,
         rows: Option<u64>,
+        threads: usize,
     ) -> Result<Self, Fault> {
         let catalog = database.name();
         let sql = request.sql().map_err(|error| error.into_fault(catalog))?;
         let schema = request.schema().map_err(|error| error.into_fault(catalog))?;
+        let most = (database.config().limits.connections / 2).min(ranges::MOST);
+        let ranges = Ranges::of(&request, threads.min(most));
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(1),
+            Partitioning::UnknownPartitioning(ranges.partitions()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
@@ -81,6 +88,7 @@ impl PostgresScan {
             awaited: Arc::default(),
             sent: Arc::default(),
             snapshot: Arc::default(),
+            ranges: Arc::new(ranges),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
@@ -97,6 +105,7 @@ impl PostgresScan {
             awaited,
             sent: Arc::default(),
             snapshot: Arc::clone(&self.snapshot),
+            ranges: Arc::new(self.ranges.anew()),
             properties: Arc::clone(&self.properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -114,17 +123,24 @@ impl DisplayAs for PostgresScan {
         match self.filters.len() {
             0 => Ok(()),
             filters => write!(f, ", dynamic_filters={filters}"),
+        }?;
+        match self.ranges.statements() {
+            1 => Ok(()),
+            ranges => write!(f, ", ranges={ranges}"),
         }
     }
 }
 
 /// What one execution has received: told to the query's account while it arrives, and as a whole at its end,
 /// however that comes about.
-struct Account {
+#[derive(Debug)]
+pub(super) struct Account {
     scope: RemoteScope,
     catalog: String,
     sql: String,
     begun: Instant,
+    /// From then until the last bytes arrived.
+    spent_us: AtomicU64,
     rows: AtomicU64,
     bytes: AtomicU64,
 }
@@ -133,6 +149,8 @@ struct Account {
 impl RowsObserver for Account {
     async fn received(&self, bytes: u64) -> Result<(), Fault> {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let spent = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.spent_us.fetch_max(spent, Ordering::Relaxed);
         self.scope.received(bytes).await
     }
 
@@ -148,49 +166,99 @@ impl Drop for Account {
             self.rows.load(Ordering::Relaxed),
             self.bytes.load(Ordering::Relaxed),
         );
-        self.scope
-            .asked(&self.catalog, &self.sql, rows, bytes, self.begun.elapsed());
+        let spent = Duration::from_micros(self.spent_us.load(Ordering::Relaxed));
+        // Nothing arrived: it may have been waited for until now.
+        let spent = if bytes == 0 { self.begun.elapsed() } else { spent };
+        self.scope.asked(&self.catalog, &self.sql, rows, bytes, spent);
     }
 }
 
-/// Where an execution stands.
-enum Step {
-    Start(Start),
-    Rows(Box<RemoteRows>, Arc<Account>),
-}
-
-/// What a statement begins with.
+/// What the statements of one partition are made from.
 struct Start {
+    partition: usize,
+    database: Arc<Database>,
     request: ScanRequest,
     filters: Vec<Arc<dyn PhysicalExpr>>,
     awaited: Arc<HashSet<u64>>,
     sent: Arc<OnceLock<String>>,
     snapshot: Arc<Snapshot>,
+    ranges: Arc<Ranges>,
+    work: Arc<Work>,
     scope: RemoteScope,
 }
 
+/// A statement that runs, and who counts what it sends.
+type Running = (Box<RemoteRows>, Arc<Account>);
+
 impl Start {
-    /// Waits for what joins find out, and sends the statement.
-    async fn run(mut self, database: &Database) -> Result<(Box<RemoteRows>, Arc<Account>), Fault> {
-        dynamic::settled(&self.filters, &self.awaited).await;
-        if let Some(condition) = dynamic::condition(&self.request.table, &self.filters) {
-            self.request.and(&condition);
+    /// Waits for what joins find out, and sends the next statement; `None` after the last one.
+    async fn next(&self) -> Result<Option<Running>, Fault> {
+        let settle = || async {
+            dynamic::settled(&self.filters, &self.awaited).await;
+            let condition = dynamic::condition(&self.request.table, &self.filters);
+            if condition.is_some() {
+                // An index may serve it: the first partition asks for all of it.
+                self.snapshot.expect_less(self.ranges.statements() - 1);
+            }
+            condition
+        };
+        let condition = self.work.condition.get_or_init(settle).await;
+        if condition.is_some() && self.partition > 0 {
+            return Ok(None);
         }
-        let catalog = database.name();
-        let sql = self.request.sql().map_err(|error| error.into_fault(catalog))?;
+        // The first partition waits for a connection, so that the work gets done; what others take is free.
+        let (snapshot, waits) = (&self.snapshot, self.partition == 0);
+        if self.ranges.is_done(&self.work) {
+            return Ok(None);
+        }
+        let lease = self.database.lease(snapshot, self.request.timeout, waits).await?;
+        let Some(lease) = lease else {
+            return Ok(None);
+        };
+        let piece = match condition {
+            Some(condition) => self.work.first().then_some(Some(condition.as_str())),
+            None => self.ranges.take(&self.work),
+        };
+        let Some(piece) = piece else {
+            self.database.unused(snapshot, lease).await?;
+            return Ok(None);
+        };
+        let mut request = self.request.clone();
+        if let Some(condition) = condition {
+            request.and(condition);
+        }
+        let account = self.account(&request)?;
+        if let (Some(range), None) = (piece, condition) {
+            request.and(range);
+        }
+        let observer = Arc::clone(&account) as Arc<dyn RowsObserver>;
+        let rows = self
+            .database
+            .scan_in(lease, &request, observer, Arc::clone(snapshot));
+        Ok(Some((Box::new(rows.await?), account)))
+    }
+
+    /// Who counts for all partitions, and tells the statement without its range.
+    fn account(&self, request: &ScanRequest) -> Result<Arc<Account>, Fault> {
+        let mut counting = self.work.account.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = &*counting {
+            return Ok(Arc::clone(account));
+        }
+        let catalog = self.database.name();
+        let sql = request.sql().map_err(|error| error.into_fault(catalog))?;
         // An execution that is repeated shows its first statement.
         let _again = self.sent.set(sql.clone());
         let account = Arc::new(Account {
-            scope: self.scope,
+            scope: self.scope.clone(),
             catalog: catalog.to_owned(),
             sql,
             begun: Instant::now(),
+            spent_us: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         });
-        let observer = Arc::clone(&account) as Arc<dyn RowsObserver>;
-        let rows = database.scan_in(&self.request, observer, self.snapshot).await?;
-        Ok((Box::new(rows), account))
+        *counting = Some(Arc::clone(&account));
+        Ok(account)
     }
 }
 
@@ -247,7 +315,7 @@ impl ExecutionPlan for PostgresScan {
         let told = state.downcast_ref::<ToldOfPlan>()?;
         let mut scan = self.with_filters(self.filters.clone(), Arc::new(told.awaited.clone()));
         scan.snapshot = told.shared.of(self.database.name());
-        scan.snapshot.expect();
+        scan.snapshot.expect(scan.ranges.statements());
         Some(Arc::new(scan))
     }
 
@@ -275,33 +343,44 @@ impl ExecutionPlan for PostgresScan {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        assert_or_internal_err!(partition == 0, "a remote scan has one partition");
+        assert_or_internal_err!(
+            partition < self.ranges.partitions(),
+            "a remote scan without partition {partition}"
+        );
         let start = Start {
+            partition,
+            database: Arc::clone(&self.database),
             request: self.request.clone(),
             filters: self.filters.clone(),
             awaited: Arc::clone(&self.awaited),
             sent: Arc::clone(&self.sent),
             snapshot: Arc::clone(&self.snapshot),
+            ranges: Arc::clone(&self.ranges),
+            work: self.ranges.work(partition),
             scope: RemoteScope::of(&context).map_err(external)?,
         };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let remote_bytes = MetricBuilder::new(&self.metrics).counter("remote_bytes", partition);
-        let start = (Step::Start(start), Arc::clone(&self.database));
-        let rows = futures::stream::try_unfold(start, move |(step, database)| {
+        let start: (Option<Running>, Start) = (None, start);
+        let rows = futures::stream::try_unfold(start, move |(mut running, start)| {
             let (metrics, remote_bytes) = (metrics.clone(), remote_bytes.clone());
             async move {
-                let (mut rows, account) = match step {
-                    Step::Start(start) => start.run(&database).await.map_err(external)?,
-                    Step::Rows(rows, account) => (rows, account),
-                };
-                let before = account.bytes.load(Ordering::Relaxed);
-                let next: Option<RecordBatch> = database.next(&mut rows).await.map_err(external)?;
-                let after = account.bytes.load(Ordering::Relaxed);
-                remote_bytes.add(usize::try_from(after - before).unwrap_or(usize::MAX));
-                Ok(next.map(|batch| {
-                    metrics.record_output(batch.num_rows());
-                    (batch, (Step::Rows(rows, account), database))
-                }))
+                loop {
+                    let (mut rows, account) = match running.take() {
+                        Some(running) => running,
+                        None => match start.next().await.map_err(external)? {
+                            Some(next) => next,
+                            None => return Ok(None),
+                        },
+                    };
+                    let before = rows.received();
+                    let next: Option<RecordBatch> = start.database.next(&mut rows).await.map_err(external)?;
+                    remote_bytes.add(usize::try_from(rows.received() - before).unwrap_or(usize::MAX));
+                    if let Some(batch) = next {
+                        metrics.record_output(batch.num_rows());
+                        return Ok(Some((batch, (Some((rows, account)), start))));
+                    }
+                }
             }
         });
         let schema = Arc::clone(self.properties.eq_properties.schema());

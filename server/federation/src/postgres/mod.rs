@@ -16,6 +16,7 @@ mod filter;
 mod mapping;
 mod passthrough;
 mod quoting;
+mod ranges;
 mod scan;
 mod snapshot;
 mod table;

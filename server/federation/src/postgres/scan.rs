@@ -17,7 +17,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{CopyOutStream, Statement};
 
 use super::catalog::{RemoteColumn, RemoteTable};
-use super::connection::{Connections, Lease};
+use super::connection::Lease;
 use super::copy::Decoder;
 use super::error::PostgresError;
 use super::passthrough;
@@ -108,6 +108,7 @@ pub struct RemoteRows {
     decoder: Decoder,
     observer: Arc<dyn RowsObserver>,
     snapshot: Arc<Snapshot>,
+    received: u64,
     open: Option<(Messages, Lease)>,
 }
 
@@ -161,17 +162,15 @@ pub(super) fn opening(timeout: Option<Duration>, snapshot: Option<&str>) -> Stri
     sql
 }
 
+/// Sends the statement on a connection of `snapshot`.
 pub(super) async fn start(
-    connections: &Connections,
+    lease: Lease,
     request: &ScanRequest,
-    timeout: Option<Duration>,
     observer: Arc<dyn RowsObserver>,
     snapshot: Arc<Snapshot>,
 ) -> Result<RemoteRows, PostgresError> {
     let (sql, schema) = (request.sql()?, request.schema()?);
-    let lease = snapshot
-        .lease(connections, |snapshot| opening(timeout, snapshot))
-        .await?;
+    snapshot.begins();
     match copy(&lease, request, &sql).await {
         Ok(stream) => {
             let decodes: Vec<_> = request
@@ -183,6 +182,7 @@ pub(super) async fn start(
                 source: sql,
                 observer,
                 snapshot,
+                received: 0,
                 open: Some((Box::pin(stream.ready_chunks(MESSAGES)), lease)),
             })
         }
@@ -239,6 +239,11 @@ async fn refused(error: PostgresError, lease: Lease, request: &ScanRequest) -> P
 }
 
 impl RemoteRows {
+    /// Payload bytes so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// The statement that was sent.
     pub fn sql(&self) -> &str {
         &self.source
@@ -283,7 +288,8 @@ impl RemoteRows {
             .iter()
             .flatten()
             .map(|message| message.len() as u64)
-            .sum();
+            .sum::<u64>();
+        self.received += bytes;
         if bytes > 0 {
             self.observer.received(bytes).await.map_err(ScanError::Stopped)?;
         }

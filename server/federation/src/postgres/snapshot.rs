@@ -43,22 +43,34 @@ impl fmt::Debug for Snapshot {
 const ANEW: &str = "SET LOCAL search_path = pg_catalog";
 
 impl Snapshot {
-    /// A scan of the query's plan.
-    pub(super) fn expect(&self) {
-        self.with(|state| state.scans += 1);
+    /// Statements of the query's plan.
+    pub(super) fn expect(&self, statements: usize) {
+        self.with(|state| state.scans += statements);
     }
 
-    /// A connection in a transaction of this snapshot. `opening` begins one.
+    /// Statements that were expected and are not needed.
+    pub(super) fn expect_less(&self, statements: usize) {
+        self.with(|state| state.scans = state.scans.saturating_sub(statements));
+    }
+
+    /// A statement runs on a connection of this snapshot.
+    pub(super) fn begins(&self) {
+        self.with(|state| state.begun += 1);
+    }
+
+    /// A connection in a transaction of this snapshot. `opening` begins one. Nothing where none is free and the caller
+    /// does not wait.
     ///
     /// Cancel safe.
     pub(super) async fn lease(
         &self,
         connections: &Connections,
         opening: impl Fn(Option<&str>) -> String,
-    ) -> Result<Lease, PostgresError> {
+        waits: bool,
+    ) -> Result<Option<Lease>, PostgresError> {
         // One alone, or one more than were announced: there may be nobody left to take it over from.
         if self.with(|state| state.scans < 2 || state.begun >= state.scans) {
-            return connections.lease(&opening(None)).await;
+            return connections.lease(&opening(None)).await.map(Some);
         }
         let _one = self.taking.lock().await;
         loop {
@@ -66,13 +78,19 @@ impl Snapshot {
             if let Some(lease) = idle {
                 let ready = lease.client()?.batch_execute(ANEW).await;
                 ready.map_err(PostgresError::running)?;
-                self.with(|state| state.begun += 1);
-                return Ok(lease);
+                return Ok(Some(lease));
             }
             let opening = opening(id.as_deref());
-            let lease = tokio::select! {
-                lease = connections.lease(&opening) => lease?,
-                () = self.returned.notified() => continue,
+            let lease = if waits {
+                tokio::select! {
+                    lease = connections.lease(&opening) => lease?,
+                    () = self.returned.notified() => continue,
+                }
+            } else {
+                match connections.spare(&opening).await {
+                    Some(lease) => lease,
+                    None => return Ok(None),
+                }
             };
             if id.is_none() {
                 let told = lease
@@ -83,8 +101,7 @@ impl Snapshot {
                 let id = told.try_get(0).map_err(PostgresError::running)?;
                 self.with(|state| state.id = Some(id));
             }
-            self.with(|state| state.begun += 1);
-            return Ok(lease);
+            return Ok(Some(lease));
         }
     }
 

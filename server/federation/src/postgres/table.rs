@@ -51,7 +51,7 @@ impl TableProvider for PostgresTable {
 
     async fn scan(
         &self,
-        _state: &dyn Session,
+        state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
@@ -76,7 +76,12 @@ impl TableProvider for PostgresTable {
             timeout: None,
         };
         let rows = self.database.expected_rows(&request).await;
-        let scan = PostgresScan::new(Arc::clone(&self.database), request, rows);
+        let scan = PostgresScan::new(
+            Arc::clone(&self.database),
+            request,
+            rows,
+            state.config().target_partitions(),
+        );
         Ok(Arc::new(
             scan.map_err(|fault| DataFusionError::External(Box::new(fault)))?,
         ))

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use owlake::ScanConfig;
+use owlake::{EngineConfig, ScanConfig};
 use owlake_mems3::Operation;
 use owlake_testkit::postgres::Postgres;
 
@@ -248,4 +248,66 @@ async fn all_scans_of_a_query_see_one_moment() {
     let (answer, ()) = tokio::join!(server.query(sql), changed);
     assert_eq!(one(&answer), 10);
     assert_eq!(one(&server.query("SELECT count(*) FROM pg.public.b").await), 2000);
+}
+
+/// A large table in ranges of its pages: every row once, of one moment, by as few connections as there are; counted
+/// as one statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_table_is_read_in_ranges_by_the_connections_that_are_free() {
+    for (connections, cut, queries) in [("10", true, 1), ("4", true, 4), ("1", false, 1)] {
+        let (name, mut properties) = catalog(&POSTGRES);
+        properties.push(("max_connections", connections.to_owned()));
+        let builder = Builder {
+            catalogs: vec![(name, properties)],
+            engine: EngineConfig {
+                cpu_threads: Some(4),
+                ..EngineConfig::default()
+            },
+            ..Builder::default()
+        };
+        let server = builder.start().await;
+        server.put("t/part.parquet", &numbers(0..100));
+        server.table_of_numbers("t").await;
+        let plan = server.query("EXPLAIN SELECT id FROM pg.public.big").await;
+        let plan = plan.rows.concat().join("\n");
+        assert_eq!(plan.contains("ranges="), cut, "{plan}");
+        for (sql, expected) in [
+            (
+                "SELECT count(*), sum(id), count(DISTINCT k) FROM pg.public.big",
+                vec!["1000000", "499999500000", "1000000"],
+            ),
+            (
+                "SELECT count(*), sum(a.id) FROM pg.public.big a JOIN pg.public.big b ON a.id = b.maybe",
+                vec!["999999", "499999499995"],
+            ),
+            (
+                "SELECT count(*), sum(id) FROM (SELECT id FROM pg.public.big UNION ALL SELECT m FROM pg.public.big)",
+                vec!["2000000", "500002499997"],
+            ),
+            (
+                "SELECT count(*), sum(b.id) FROM t JOIN pg.public.big b ON t.n = b.id",
+                vec!["100", "4950"],
+            ),
+        ]
+        .into_iter()
+        .take(queries)
+        {
+            let answer = server.query(sql).await;
+            assert_eq!(cells(&answer), [expected], "{connections} connections: {sql}");
+            // Both sides of the self join, or the union.
+            assert!(
+                remote_sql(&answer.receipt).len() <= 2,
+                "{:?}",
+                remote_sql(&answer.receipt)
+            );
+        }
+        assert_eq!(
+            server
+                .query("SELECT id FROM pg.public.big LIMIT 5")
+                .await
+                .rows
+                .len(),
+            5
+        );
+    }
 }
