@@ -361,9 +361,12 @@ impl ExecutionPlan for PostgresScan {
         };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let remote_bytes = MetricBuilder::new(&self.metrics).counter("remote_bytes", partition);
+        // What the database and the way from it took; several ranges at once add up.
+        let remote_time = MetricBuilder::new(&self.metrics).subset_time("remote_time", partition);
         let start: (Option<Running>, Start) = (None, start);
         let rows = futures::stream::try_unfold(start, move |(mut running, start)| {
-            let (metrics, remote_bytes) = (metrics.clone(), remote_bytes.clone());
+            let (metrics, remote_bytes, remote_time) =
+                (metrics.clone(), remote_bytes.clone(), remote_time.clone());
             async move {
                 loop {
                     let (mut rows, account) = match running.take() {
@@ -374,7 +377,9 @@ impl ExecutionPlan for PostgresScan {
                         },
                     };
                     let before = rows.received();
+                    let timer = remote_time.timer();
                     let next: Option<RecordBatch> = start.database.next(&mut rows).await.map_err(external)?;
+                    timer.done();
                     remote_bytes.add(usize::try_from(rows.received() - before).unwrap_or(usize::MAX));
                     if let Some(batch) = next {
                         metrics.record_output(batch.num_rows());

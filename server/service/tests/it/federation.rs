@@ -247,7 +247,7 @@ async fn limits_and_columns_are_pushed_down() {
         .await;
     let text = analyzed.rows.concat().join("\n");
     assert!(
-        text.contains("remote_bytes=") && text.contains("output_rows=1"),
+        text.contains("remote_bytes=") && text.contains("remote_time=") && text.contains("output_rows=1"),
         "{text}"
     );
 }

@@ -121,7 +121,14 @@ async fn a_catalog_lives_from_its_statement_on_and_over_a_kill() {
         cells(&run(&client, "SHOW CATALOGS").await.unwrap()),
         [["awsdatacatalog"], ["fixed"]]
     );
+    // The server's log, with every statement in it that failed.
+    run(&client, &create("pg", "hunter2' hunter2 '"))
+        .await
+        .unwrap_err();
+    run(&client, &create("pg", "hunter2")).await.unwrap();
     server.stop();
+    let log = std::fs::read_to_string(home.directory.path().join("serve.log")).unwrap();
+    assert!(!log.contains("hunter2"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
