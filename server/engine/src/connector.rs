@@ -52,6 +52,16 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// A catalog that does not allow it; a statement that the database refuses, or that gives no rows.
     async fn query(&self, statement: &str) -> Result<Arc<dyn TableProvider>, Fault>;
 
+    /// The rows of a part of a plan, computed by the database: columns by position, with the types and the nullability
+    /// of the plan's schema. `None` where a table of the part is not this connector's, where the meaning is not provably
+    /// the same there, or where the scans of its tables would move no more rows.
+    ///
+    /// Never asks the database. Rows come in no order, but the part of a plan that ends in a limited sort may stand for
+    /// all rows from which the same sort takes the first.
+    fn compute(&self, _plan: &LogicalPlan) -> Option<Arc<dyn TableProvider>> {
+        None
+    }
+
     /// Forgets what is known of names, columns and statistics.
     fn refresh(&self);
 }

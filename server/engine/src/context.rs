@@ -55,6 +55,8 @@ pub struct SessionSettings {
     pub query_timeout: Option<Duration>,
     /// Age up to which a kept result may answer; zero for never, `None` for what the workgroup says.
     pub result_reuse_max_age: Option<Duration>,
+    /// Run queries over other databases in both forms, and compare.
+    pub verify_pushdown: bool,
 }
 
 impl Default for SessionSettings {
@@ -70,6 +72,7 @@ impl Default for SessionSettings {
             max_cost_usd: None,
             query_timeout: None,
             result_reuse_max_age: None,
+            verify_pushdown: false,
         }
     }
 }

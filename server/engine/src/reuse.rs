@@ -104,6 +104,7 @@ fn answer_settings(settings: &SessionSettings) -> Vec<String> {
         query_timeout: _,
         log_object_requests: _,
         result_reuse_max_age: _,
+        verify_pushdown: _,
     } = settings;
     vec![catalog.clone(), database.clone()]
 }

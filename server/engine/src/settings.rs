@@ -59,6 +59,11 @@ pub const SETTINGS: &[SettingInfo] = &[
         description: "Free tags, k=v,k2=v2, kept in system.queries",
     },
     SettingInfo {
+        name: "verify_pushdown",
+        description: "Whether a query over tables of other databases runs twice, once with all its work done here, and \
+                      fails where the two answers differ",
+    },
+    SettingInfo {
         name: "workgroup",
         description: "Workgroup whose limits apply",
     },
@@ -87,6 +92,7 @@ impl SessionSettings {
             "database" | "schema" => self.database = value.to_ascii_lowercase(),
             "workgroup" => self.workgroup = value.to_ascii_lowercase(),
             "log_object_requests" => self.log_object_requests = boolean(name, value)?,
+            "verify_pushdown" => self.verify_pushdown = boolean(name, value)?,
             "source" => self.source = Some(text(name, value)?),
             "tags" => self.tags = tags(value)?,
             "max_data_scanned_bytes" | "max_data_scanned" => {
@@ -114,6 +120,7 @@ impl SessionSettings {
             "database" | "schema" => self.database = fresh.database,
             "workgroup" => self.workgroup = fresh.workgroup,
             "log_object_requests" => self.log_object_requests = fresh.log_object_requests,
+            "verify_pushdown" => self.verify_pushdown = fresh.verify_pushdown,
             "source" => self.source = fresh.source,
             "tags" => self.tags = fresh.tags,
             "max_data_scanned_bytes" | "max_data_scanned" => self.max_data_scanned_bytes = None,
@@ -132,6 +139,7 @@ impl SessionSettings {
             "database" | "schema" => self.database.clone(),
             "workgroup" => self.workgroup.clone(),
             "log_object_requests" => self.log_object_requests.to_string(),
+            "verify_pushdown" => self.verify_pushdown.to_string(),
             "source" => self.source.clone().unwrap_or_default(),
             "tags" => self
                 .tags
@@ -274,6 +282,7 @@ mod tests {
             ("result_reuse_max_age", "3600s"),
             ("source", "bi"),
             ("tags", "a=1,b=2"),
+            ("verify_pushdown", "true"),
             ("workgroup", "bi"),
         ];
         assert_eq!(

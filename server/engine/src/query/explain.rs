@@ -14,6 +14,7 @@ use crate::connector::remote_catalog;
 use crate::error::fault_from;
 use crate::query::estimate::{Estimate, FULL};
 use crate::query::physical::Purpose;
+use crate::query::pushdown::optimize;
 use crate::query::repeats::Wanted;
 use crate::query::run::{Attempt, RunningQuery, Source, ended};
 use crate::runtime::caught;
@@ -35,8 +36,10 @@ impl RunningQuery {
             return self.answer(column);
         }
         if kind == ExplainKind::Logical && !analyze {
+            let resolver = Arc::clone(&self.shared.resolver);
+            let current = self.context.settings.catalog.clone();
             let work = async move {
-                let optimized = state.optimize(&plan).map_err(fault_from)?;
+                let optimized = optimize(&state, &plan, &resolver, &current).map_err(fault_from)?;
                 Ok(optimized.display_indent().to_string())
             };
             let text = self.guarded(self.shared.runtimes.plan(caught(work))).await?;

@@ -10,10 +10,12 @@ mod physical;
 mod pieces;
 mod plan;
 mod proof;
+mod pushdown;
 mod record;
 mod repeats;
 mod reused;
 mod run;
+mod verify;
 
 pub use estimate::{Estimate, EstimateRow};
 pub use plan::{Prepared, StatementKind, Submitted};

@@ -16,6 +16,7 @@ use crate::error::fault_from;
 use crate::query::build_sides;
 use crate::query::estimate::{AT_HAND, bounds, refuse_over_cost};
 use crate::query::pieces::{rows_at_a_time, with_rows_at_a_time};
+use crate::query::pushdown::optimize;
 use crate::query::repeats::watched;
 use crate::query::run::{RunningQuery, ended};
 use crate::reuse::{Found, Reuse};
@@ -47,8 +48,9 @@ impl RunningQuery {
         let price = open.account.prices().0.clone();
         let current = &self.context.settings.catalog;
         let remote = remote_catalog(&plan, &self.shared.resolver, current).is_some();
+        let (resolver, current) = (Arc::clone(&self.shared.resolver), current.clone());
         let work = async move {
-            let optimized = state.optimize(&plan).map_err(fault_from)?;
+            let optimized = optimize(&state, &plan, &resolver, &current).map_err(fault_from)?;
             let rows = rows_at_a_time(widest_row(&optimized), state.config().batch_size());
             if let Some(rows) = rows {
                 with_rows_at_a_time(&mut state, rows);

@@ -28,6 +28,7 @@ use crate::query::physical::Purpose;
 use crate::query::pieces::{is_wide, leaving, pieces};
 use crate::query::plan::{StatementKind, Submitted, Work};
 use crate::query::repeats::Wanted;
+use crate::query::verify::Verification;
 use crate::query::{QueryAccount, QueryFailure};
 use crate::reuse::Reuse;
 use crate::runtime::{AbortOnDrop, caught};
@@ -68,6 +69,7 @@ pub(super) struct Open {
     /// Every cached listing of this attempt was current when rows began to leave.
     pub(super) proved: bool,
     pub(super) reuse: Option<Reuse>,
+    pub(super) verification: Option<Verification>,
 }
 
 /// What a plan is made from, kept for a second attempt.
@@ -121,6 +123,7 @@ impl Submitted {
                 replanned: false,
                 proved: false,
                 reuse: None,
+                verification: None,
             }),
             receipt: None,
             failure: None,
@@ -175,7 +178,7 @@ impl RunningQuery {
         if self.open.is_none() {
             return Ok(None);
         }
-        match self.advance().await.and_then(|batch| self.leaves(batch)) {
+        match self.advanced().await.and_then(|batch| self.leaves(batch)) {
             Ok(Some(batch)) => {
                 if let Some(open) = &mut self.open {
                     open.account.sent(batch.num_rows() as u64, batch_bytes(&batch));
@@ -203,6 +206,17 @@ impl RunningQuery {
             open.leaving = leaving(&open.account.memory, batch_bytes(batch))?;
         }
         Ok(batch)
+    }
+
+    /// The next batch; before the end, all that left is compared where the session asked for that.
+    async fn advanced(&mut self) -> Result<Option<RecordBatch>, Fault> {
+        let next = self.advance().await?;
+        match (&next, &mut self.open()?.verification) {
+            (Some(batch), Some(verification)) => verification.leaves(batch)?,
+            (Some(_), None) => {}
+            (None, _) => self.verified()?,
+        }
+        Ok(next)
     }
 
     /// The batches as a stream; the query ends with it.
@@ -243,6 +257,7 @@ impl RunningQuery {
                     schema,
                     wanted: Wanted::default(),
                 });
+                self.run_here().await?;
                 self.start_attempt().await
             }
             Work::Explain {

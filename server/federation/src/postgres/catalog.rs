@@ -11,6 +11,7 @@ use super::config::PostgresConfig;
 use super::error::PostgresError;
 use super::mapping::{Element, Form, Mapping, PgType, mapping};
 use super::quoting::identifier;
+use super::value::Collation;
 
 /// What a name in a schema stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +57,18 @@ pub struct RemoteTable {
     pub(super) pages: Option<u32>,
     /// What stands behind FROM, where it is no table by its name.
     source: Option<String>,
+    /// What it is made of, where it is no table of the database but a query over some.
+    pub(super) query: Option<RemoteQuery>,
     schema: SchemaRef,
+}
+
+/// A query that stands for a table.
+#[derive(Debug, Clone)]
+pub(super) struct RemoteQuery {
+    /// The statement.
+    pub sql: String,
+    /// The tables that it reads, and by position the columns that it was made for.
+    pub reads: Vec<(Arc<RemoteTable>, Vec<usize>)>,
 }
 
 /// A column.
@@ -68,8 +80,8 @@ pub struct RemoteColumn {
     pub shown: String,
     /// Its type, as the database writes it.
     pub type_name: String,
-    /// Whether texts of it are equal only where their bytes are.
-    pub deterministic: bool,
+    /// How texts of it compare.
+    pub(super) collation: Collation,
     pub(super) mapping: Mapping,
 }
 
@@ -110,6 +122,7 @@ impl RemoteTable {
             estimated_rows: rows,
             pages: None,
             source: None,
+            query: None,
         }
     }
 
@@ -127,8 +140,40 @@ impl RemoteTable {
         self.source.is_some()
     }
 
-    /// `"schema"."table"`
+    /// The rows of a query. Its columns are called `c0`, `c1` and so on.
+    pub(super) fn of_query(
+        query: RemoteQuery,
+        columns: Vec<RemoteColumn>,
+        schema: SchemaRef,
+        rows: Option<u64>,
+    ) -> Self {
+        Self {
+            schema_name: String::new(),
+            name: String::new(),
+            kind: RelationKind::View,
+            columns,
+            hidden: Vec::new(),
+            estimated_rows: rows,
+            pages: None,
+            source: None,
+            query: Some(query),
+            schema,
+        }
+    }
+
+    /// The tables of the database that it is, or is made of.
+    pub(super) fn tables(&self) -> Vec<&RemoteTable> {
+        match &self.query {
+            Some(query) => query.reads.iter().map(|(table, _)| &**table).collect(),
+            None => vec![self],
+        }
+    }
+
+    /// `"schema"."table"`, or a query in parentheses.
     pub(super) fn quoted(&self) -> Result<String, PostgresError> {
+        if let Some(query) = &self.query {
+            return Ok(format!("({}) AS q", query.sql));
+        }
         if let Some(source) = &self.source {
             return Ok(source.clone());
         }
@@ -174,7 +219,8 @@ const COLUMNS: &str = "WITH RECURSIVE step(relation, attnum, type, modifier) AS 
       SELECT s.relation, s.attnum, t.typbasetype, t.typtypmod FROM step s JOIN pg_type t ON t.oid = s.type \
       WHERE t.typtype = 'd') \
     SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attndims::int4, \
-      t.oid, s.modifier, e.oid, e.typtype::text, coalesce(c.collisdeterministic, true), a.attrelid \
+      t.oid, s.modifier, e.oid, e.typtype::text, coalesce(c.collisdeterministic, true), a.attrelid, \
+      a.attcollation, getdatabaseencoding() = 'UTF8' \
     FROM pg_attribute a \
     JOIN step s ON s.relation = a.attrelid AND s.attnum = a.attnum \
     JOIN pg_type t ON t.oid = s.type AND t.typtype <> 'd' \
@@ -258,7 +304,11 @@ fn column(row: &Row, config: &PostgresConfig) -> Result<RemoteColumn, PostgresEr
         shown: name.to_lowercase(),
         name,
         type_name: cell(row, 1)?,
-        deterministic: cell(row, 7)?,
+        collation: Collation {
+            oid: cell(row, 9)?,
+            deterministic: cell(row, 7)?,
+            utf8: cell(row, 10)?,
+        },
         mapping: mapping(&pg_type, config.numeric),
     })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
+use datafusion::logical_expr::LogicalPlan;
 use owlake_engine::{Connector, RemoteRelation};
 use owlake_fault::Fault;
 
@@ -12,6 +13,7 @@ use super::catalog::{RelationKind, RemoteTable};
 use super::config::PostgresConfig;
 use super::connection::Spawner;
 use super::database::Database;
+use super::plan;
 use super::table::PostgresTable;
 use crate::secret::SecretSource;
 
@@ -93,6 +95,11 @@ impl Connector for PostgresConnector {
     async fn query(&self, statement: &str) -> Result<Arc<dyn TableProvider>, Fault> {
         let described = self.0.query(statement).await?;
         Ok(Arc::new(PostgresTable::new(Arc::clone(&self.0), described)))
+    }
+
+    fn compute(&self, plan: &LogicalPlan) -> Option<Arc<dyn TableProvider>> {
+        let query = plan::query(&self.0, plan)?;
+        Some(Arc::new(PostgresTable::new(Arc::clone(&self.0), Arc::new(query))))
     }
 
     fn refresh(&self) {

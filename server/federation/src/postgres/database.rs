@@ -205,10 +205,10 @@ impl Database {
             Ok(rows) => Ok(rows),
             Err(error) => {
                 if matches!(error, PostgresError::Changed(_)) {
-                    let table = &request.table;
-                    self.tables
-                        .invalidate(&(table.schema_name.clone(), table.name.clone()))
-                        .await;
+                    for table in request.table.tables() {
+                        let key = (table.schema_name.clone(), table.name.clone());
+                        self.tables.invalidate(&key).await;
+                    }
                 }
                 Err(error.into_fault(&self.name))
             }

@@ -125,8 +125,8 @@ fn of_state(state: &SqlState) -> Code {
         return Code::TableNotFound;
     }
     match state.code().get(..2).unwrap_or_default() {
-        // Data exceptions, wrong credentials, syntax and access rules, features that are not there.
-        "22" | "28" | "42" | "0A" => Code::JdbcNonTransientError,
+        // More rows than one, data exceptions, wrong credentials, syntax and access rules, features that are not there.
+        "21" | "22" | "28" | "42" | "0A" => Code::JdbcNonTransientError,
         _ => Code::JdbcError,
     }
 }

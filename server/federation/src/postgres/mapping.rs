@@ -73,9 +73,12 @@ pub(super) struct Mapping {
     pub form: Form,
     /// What the server must announce for the column in this form; anything else means that the table has changed.
     pub wire: Oid,
-    /// Modifier of the same; -1 where there is none.
+    /// Modifier of the same; -1 where there is none, [`ANY_MODIFIER`] where any will do.
     pub wire_modifier: i32,
 }
+
+/// Of a value that was computed there: its digits are checked one by one when they arrive.
+pub(super) const ANY_MODIFIER: i32 = i32::MIN;
 
 const UTC: &str = "UTC";
 

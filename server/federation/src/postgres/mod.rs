@@ -3,6 +3,7 @@
 //! Nothing connects before a name is asked for. All work is done in read-only transactions, and an unfinished one
 //! is cancelled on the server when its stream is dropped.
 
+mod aggregate;
 mod catalog;
 mod config;
 mod connection;
@@ -12,15 +13,19 @@ mod database;
 mod dynamic;
 mod error;
 mod exec;
+mod expression;
 mod filter;
 mod mapping;
 mod passthrough;
+mod plan;
 mod quoting;
 mod ranges;
 mod scan;
+mod select;
 mod snapshot;
 mod table;
 mod tls;
+mod value;
 
 pub use catalog::{RelationKind, RemoteColumn, RemoteTable};
 pub use config::{Limits, NumericMapping, PostgresConfig, TlsMode};

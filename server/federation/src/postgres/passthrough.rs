@@ -10,6 +10,7 @@ use super::catalog::{RemoteColumn, RemoteTable};
 use super::config::NumericMapping;
 use super::error::PostgresError;
 use super::mapping::{Element, PgType, mapping};
+use super::value::Collation;
 
 /// Names are looked for where the role would look for them.
 pub(super) const SEARCH_PATH: &str = "SET LOCAL search_path TO DEFAULT";
@@ -79,7 +80,7 @@ fn column(
         shown,
         type_name: of.name().to_owned(),
         // Its collation is not announced.
-        deterministic: false,
+        collation: Collation::mixed(false),
         mapping: mapping(&pg_type, numeric),
     }
 }

@@ -14,12 +14,13 @@ use futures::StreamExt;
 use futures::stream::ReadyChunks;
 use owlake_fault::Fault;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{CopyOutStream, Statement};
+use tokio_postgres::{Client, CopyOutStream, Statement};
 
 use super::catalog::{RemoteColumn, RemoteTable};
 use super::connection::Lease;
 use super::copy::Decoder;
 use super::error::PostgresError;
+use super::mapping::ANY_MODIFIER;
 use super::passthrough;
 use super::snapshot::Snapshot;
 
@@ -68,6 +69,11 @@ impl ScanRequest {
     /// # Errors
     /// A name that the protocol cannot carry.
     pub fn sql(&self) -> Result<String, PostgresError> {
+        if let (Some(query), None, None) = (&self.table.query, &self.filter, self.limit)
+            && self.projection.iter().copied().eq(0..self.table.columns.len())
+        {
+            return Ok(query.sql.clone());
+        }
         let columns = self
             .columns()
             .map(RemoteColumn::selected)
@@ -197,12 +203,30 @@ async fn copy(lease: &Lease, request: &ScanRequest, sql: &str) -> Result<CopyOut
         path.map_err(PostgresError::running)?;
     }
     // Parsing locks the table against changes until the transaction ends, so what is checked here is what is sent.
-    let statement = client.prepare(sql).await.map_err(PostgresError::running)?;
-    check(&statement, request)?;
+    prepare(client, request, sql).await?;
+    if let Some(query) = &request.table.query {
+        // What is computed from a column means what it should only for the type it was made for.
+        let reads = query.reads.iter().map(|(table, columns)| async move {
+            let whole = ScanRequest {
+                table: Arc::clone(table),
+                projection: columns.clone(),
+                filter: None,
+                limit: None,
+                timeout: None,
+            };
+            prepare(client, &whole, &whole.sql()?).await
+        });
+        futures::future::try_join_all(reads).await?;
+    }
     client
         .copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"))
         .await
         .map_err(PostgresError::running)
+}
+
+async fn prepare(client: &Client, request: &ScanRequest, sql: &str) -> Result<(), PostgresError> {
+    let statement = client.prepare(sql).await.map_err(PostgresError::running)?;
+    check(&statement, request)
 }
 
 /// The columns must be what they were when the table was described: bytes of another type could pass for them.
@@ -210,13 +234,19 @@ fn check(statement: &Statement, request: &ScanRequest) -> Result<(), PostgresErr
     let announced = statement.columns().iter();
     let same = statement.columns().len() == request.columns().count()
         && announced.zip(request.columns()).all(|(now, column)| {
-            now.type_().oid() == column.mapping.wire && now.type_modifier() == column.mapping.wire_modifier
+            let modifier = column.mapping.wire_modifier;
+            now.type_().oid() == column.mapping.wire
+                && (modifier == ANY_MODIFIER || now.type_modifier() == modifier)
         });
     if same { Ok(()) } else { Err(changed(request)) }
 }
 
 fn changed(request: &ScanRequest) -> PostgresError {
-    PostgresError::Changed(format!("{}.{}", request.table.schema_name, request.table.name))
+    let tables = request.table.tables();
+    let names = tables
+        .iter()
+        .map(|table| format!("{}.{}", table.schema_name, table.name));
+    PostgresError::Changed(names.collect::<Vec<_>>().join(" or "))
 }
 
 /// The error as it is told; a connection on which the server itself said no is as good as before.

@@ -26,6 +26,12 @@ impl PostgresTable {
     pub(super) fn new(database: Arc<Database>, table: Arc<RemoteTable>) -> Self {
         Self { database, table }
     }
+
+    /// The table, where it is one of this database.
+    pub(super) fn table_of(&self, database: &Arc<Database>) -> Option<&Arc<RemoteTable>> {
+        let is_table = self.table.query.is_none() && !self.table.is_statement();
+        (is_table && Arc::ptr_eq(&self.database, database)).then_some(&self.table)
+    }
 }
 
 #[async_trait]

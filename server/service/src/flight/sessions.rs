@@ -20,7 +20,7 @@ const SESSION_IDLE: Duration = Duration::from_secs(3600);
 /// Cookie that names a session, for balancers that keep a client on one server by it.
 pub(crate) const SESSION_COOKIE: &str = "owlake-session";
 /// Headers that set a session property for one call.
-const SETTING_HEADERS: [&str; 10] = [
+const SETTING_HEADERS: [&str; 11] = [
     "catalog",
     "database",
     "schema",
@@ -31,6 +31,7 @@ const SETTING_HEADERS: [&str; 10] = [
     "max_data_scanned_bytes",
     "query_timeout",
     "result_reuse_max_age",
+    "verify_pushdown",
 ];
 
 /// All sessions of a server.

@@ -35,6 +35,7 @@ mod memory;
 mod parameters;
 mod process;
 mod projection;
+mod pushdown;
 mod random_queries;
 mod reconcile;
 mod reuse;
