@@ -38,7 +38,7 @@ impl Comparison<'_> {
             let mut runs: [Vec<Measured>; 2] = [Vec::new(), Vec::new()];
             for _ in 0..self.runs.max(1) {
                 // A lake of its own: nothing of an earlier query is cached.
-                let lake = open(self.store, std::slice::from_ref(&self.ddl)).await?;
+                let lake = open(self.store, std::slice::from_ref(&self.ddl), self.slowness).await?;
                 for run in &mut runs {
                     run.push(measure(&lake, self.store, sql).await?);
                 }

@@ -211,7 +211,7 @@ async fn in_turn(
     for turn in 0..options.runs.max(1) {
         // A lake of its own: nothing of an earlier query is cached.
         store.reset_log();
-        let lake = open(store, ddl).await?;
+        let lake = open(store, ddl, options.slowness).await?;
         columns[0].defining = store.counts();
         for (run, name) in RUNS.iter().enumerate() {
             let m = measure(&lake, store, query.sql).await?;

@@ -1,10 +1,11 @@
 //! The store with latency that benchmarks read from, and one measured query on it.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use owlake::{Lake, Receipt};
+use owlake::{Lake, Receipt, ScanConfig};
 use owlake_mems3::{Counts, Latency, MemS3};
 use parquet::arrow::ArrowWriter;
 
@@ -13,7 +14,7 @@ use crate::Failure;
 /// The bucket of every benchmark.
 pub(crate) const BUCKET: &str = "bench-lake";
 
-/// How slow the store is.
+/// How slow the store is, and how many requests at once that is met with.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Slowness {
     /// Time to the first byte of each request
@@ -22,6 +23,9 @@ pub(crate) struct Slowness {
     /// Speed of each stream
     #[arg(long, value_name = "MB/S", default_value_t = 80)]
     pub(crate) megabytes_per_second: u64,
+    /// Footers that a query reads at once [default: Owlake's own]
+    #[arg(long, value_name = "N")]
+    pub(crate) footer_parallelism: Option<NonZeroUsize>,
 }
 
 impl Slowness {
@@ -44,8 +48,16 @@ pub(crate) fn start() -> Result<Arc<MemS3>, Failure> {
 }
 
 /// A lake on the store with nothing in its caches.
-pub(crate) async fn open(store: &MemS3, ddl: &[String]) -> Result<Lake, Failure> {
+pub(crate) async fn open(store: &MemS3, ddl: &[String], slowness: Slowness) -> Result<Lake, Failure> {
+    let usual = ScanConfig::default();
+    let footer_parallelism = slowness
+        .footer_parallelism
+        .map_or(usual.footer_parallelism, NonZeroUsize::get);
     let lake = Lake::builder()
+        .scan_config(ScanConfig {
+            footer_parallelism,
+            ..usual
+        })
         .allow_location(format!("s3://{BUCKET}/"))
         .s3_endpoint("s3://", store.endpoint(), store.access_key(), store.secret_key())
         .build()

@@ -74,8 +74,16 @@ impl Runtimes {
         &self,
         work: impl Future<Output = Result<T, Fault>> + Send + 'static,
     ) -> Result<T, Fault> {
+        self.spawn_plan(work)?.join().await
+    }
+
+    /// Begins `work` on a planning thread; dropping the handle aborts it.
+    pub fn spawn_plan<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Fault>> + Send + 'static,
+    ) -> Result<AbortOnDrop<Result<T, Fault>>, Fault> {
         match self.owned.plan.as_ref().map(|r| r.handle().clone()) {
-            Some(handle) => join(AbortOnDrop(handle.spawn(work))).await,
+            Some(handle) => Ok(AbortOnDrop(handle.spawn(work))),
             None => Err(stopped()),
         }
     }
@@ -111,11 +119,14 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-async fn join<T>(mut task: AbortOnDrop<Result<T, Fault>>) -> Result<T, Fault> {
-    match (&mut task.0).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => Err(panicked(&*error.into_panic())),
-        Err(_cancelled) => Err(stopped()),
+impl<T> AbortOnDrop<Result<T, Fault>> {
+    /// Its result. Dropping the returned future aborts the task.
+    pub async fn join(mut self) -> Result<T, Fault> {
+        match (&mut self.0).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => Err(panicked(&*error.into_panic())),
+            Err(_cancelled) => Err(stopped()),
+        }
     }
 }
 

@@ -162,7 +162,7 @@ impl Default for ScanConfig {
             max_partitions: 1_000_000,
             max_files: 200_000,
             list_parallelism: 64,
-            footer_parallelism: 64,
+            footer_parallelism: 128,
             remote_fan_out: 16,
             footer_hint_bytes: 64 << 10,
             max_footer_bytes: 16 << 20,

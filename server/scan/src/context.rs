@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
 use datafusion::catalog::Session;
+use futures::future::try_join_all;
 use owlake_metering::{Budget, Counter, Meter, Refused, Reservation, TableScan};
 
 use crate::ahead::Room;
@@ -253,9 +254,8 @@ impl ScanContext {
     ///
     /// Costs nothing where listings were fresh. Cancel safe.
     pub async fn validate(&self) -> Result<(), ScanError> {
-        for node in self.nodes() {
-            node.validate(self).await?;
-        }
+        let nodes = self.nodes();
+        try_join_all(nodes.iter().map(|node| node.validate(self))).await?;
         Ok(())
     }
 }

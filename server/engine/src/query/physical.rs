@@ -8,7 +8,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use owlake_dialect::semantics::widest_row;
 use owlake_fault::Fault;
 use owlake_metering::PricePlan;
-use owlake_scan::{ScanContext, ScanEstimate, is_timing_dependent, read_ahead, refuse_over_cap};
+use owlake_scan::{Confidence, ScanContext, ScanEstimate, is_timing_dependent, read_ahead, refuse_over_cap};
 use tokio::time::Instant;
 
 use crate::connector::remote_catalog;
@@ -89,6 +89,8 @@ impl RunningQuery {
         if let Some(reuse) = &mut open.reuse {
             reuse.found(found);
         }
+        let asks = |e: &ScanEstimate| e.confidence != Confidence::Exact || e.get_requests.min > 0;
+        open.at_hand = estimates.as_ref().is_some_and(|all| !all.iter().any(asks));
         // What other databases send is in no estimate, so that none is kept.
         if let Some(estimates) = estimates.filter(|_| !remote) {
             let (bounds, confidence) = bounds(&estimates);

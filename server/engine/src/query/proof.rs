@@ -4,11 +4,17 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use owlake_fault::{Fault, Kind};
+use owlake_scan::ScanContext;
 
 use crate::query::limits::{spilled_bytes, within};
 use crate::query::pieces::with_rows_at_a_time;
 use crate::query::run::RunningQuery;
 use crate::runtime::caught;
+
+/// All that was believed without a request is asked for.
+pub(super) async fn proved(scan: Arc<ScanContext>) -> Result<(), Fault> {
+    scan.validate().await.map_err(Fault::from)
+}
 
 impl RunningQuery {
     /// The first attempt, or the second where a file changed while the first was planned, or it was too wide.
@@ -96,9 +102,15 @@ impl RunningQuery {
     ///
     /// From then on a changed file ends the query, since its rows cannot be called back.
     pub(super) async fn prove(&mut self) -> Result<(), Fault> {
-        let scan = Arc::clone(&self.open()?.account.scan);
-        let work = async move { scan.validate().await.map_err(Fault::from) };
-        match self.guarded(self.shared.runtimes.plan(caught(work))).await {
+        let open = self.open()?;
+        let begun = open.attempt.as_mut().and_then(|attempt| attempt.proof.take());
+        let scan = Arc::clone(&open.account.scan);
+        let runtimes = &self.shared.runtimes;
+        let proof = match begun {
+            Some(begun) => begun,
+            None => runtimes.spawn_plan(caught(proved(scan)))?,
+        };
+        match self.guarded(proof.join()).await {
             Ok(()) => {
                 self.open()?.proved = true;
                 Ok(())

@@ -27,6 +27,7 @@ use crate::query::limits::{quiesce, within};
 use crate::query::physical::Purpose;
 use crate::query::pieces::{is_wide, leaving, pieces};
 use crate::query::plan::{StatementKind, Submitted, Work};
+use crate::query::proof::proved;
 use crate::query::repeats::Wanted;
 use crate::query::verify::Verification;
 use crate::query::{QueryAccount, QueryFailure};
@@ -68,6 +69,8 @@ pub(super) struct Open {
     pub(super) replanned: bool,
     /// Every cached listing of this attempt was current when rows began to leave.
     pub(super) proved: bool,
+    /// All that the plan will read is at hand, surely.
+    pub(super) at_hand: bool,
     pub(super) reuse: Option<Reuse>,
     pub(super) verification: Option<Verification>,
 }
@@ -87,6 +90,8 @@ pub(super) struct Source {
 pub(super) struct Attempt {
     pub(super) batches: mpsc::Receiver<Result<RecordBatch, Fault>>,
     _task: AbortOnDrop<()>,
+    /// The proof that caches were right, under way already where the attempt asks the store for nothing else.
+    pub(super) proof: Option<AbortOnDrop<Result<(), Fault>>>,
     pub(super) plan: Arc<dyn ExecutionPlan>,
 }
 
@@ -122,6 +127,7 @@ impl Submitted {
                 leaving: None,
                 replanned: false,
                 proved: false,
+                at_hand: false,
                 reuse: None,
                 verification: None,
             }),
@@ -334,12 +340,20 @@ impl RunningQuery {
                 let _gone = sender.send(Err(fault)).await;
             }
         };
+        // A proof that waits until all is computed costs its round trips; where files are read from the store it
+        // would be too early: reading proves them.
+        let scan = Arc::clone(&self.open()?.account.scan);
+        let proof = match self.open()?.at_hand {
+            true => Some(self.shared.runtimes.spawn_plan(caught(proved(scan)))?),
+            false => None,
+        };
         let task = self.shared.runtimes.spawn_cpu(work)?;
         let open = self.open()?;
         open.account.executes();
         open.attempt = Some(Attempt {
             batches,
             _task: task,
+            proof,
             plan,
         });
         Ok(())
