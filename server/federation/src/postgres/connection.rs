@@ -161,6 +161,8 @@ impl Connection {
 /// cancelled on the server and the connection closed.
 pub(super) struct Lease {
     connection: Option<Object<Connector>>,
+    /// The name under which others see what this transaction sees, as long as it lasts.
+    snapshot: Option<Arc<str>>,
 }
 
 impl Lease {
@@ -169,6 +171,11 @@ impl Lease {
         connection
             .map(|connection| connection.client())
             .ok_or_else(|| PostgresError::Malformed("the connection was given back".to_owned()))
+    }
+
+    /// The transaction has told its snapshot: the name is gone when the transaction is.
+    pub(super) fn tells(&mut self, snapshot: Arc<str>) {
+        self.snapshot = Some(snapshot);
     }
 
     /// Ends the transaction; the connection goes back to the pool.
@@ -277,6 +284,7 @@ impl Connections {
             let used = Object::metrics(&object).recycle_count > 0;
             let lease = Lease {
                 connection: Some(object),
+                snapshot: None,
             };
             match lease.client()?.batch_execute(opening).await {
                 Ok(()) => return Ok(lease),
@@ -306,6 +314,7 @@ impl Connections {
         };
         let lease = Lease {
             connection: Some(self.pool.timeout_get(&timeouts).await.ok()?),
+            snapshot: None,
         };
         let opened = lease.client().ok()?.batch_execute(opening).await;
         opened.is_ok().then_some(lease)

@@ -5,7 +5,7 @@
 //! transaction stays open, idle, only while scans of the query have not begun.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
@@ -27,10 +27,17 @@ struct State {
     scans: usize,
     /// Those that have begun.
     begun: usize,
-    /// What the first one's transaction sees, as the server calls it.
-    id: Option<String>,
+    /// What the first one's transaction sees, as the server calls it; gone when that transaction is.
+    id: Option<Weak<str>>,
     /// Transactions that see the same and have nothing to do.
     idle: Vec<Lease>,
+}
+
+impl State {
+    fn told(&self) -> Option<String> {
+        let id = self.id.as_ref()?.upgrade()?;
+        Some(id.to_string())
+    }
 }
 
 impl fmt::Debug for Snapshot {
@@ -74,7 +81,7 @@ impl Snapshot {
         }
         let _one = self.taking.lock().await;
         loop {
-            let (idle, id) = self.with(|state| (state.idle.pop(), state.id.clone()));
+            let (idle, id) = self.with(|state| (state.idle.pop(), state.told()));
             if let Some(lease) = idle {
                 let ready = lease.client()?.batch_execute(ANEW).await;
                 ready.map_err(PostgresError::running)?;
@@ -83,14 +90,18 @@ impl Snapshot {
             let opening = opening(id.as_deref());
             let lease = if waits {
                 tokio::select! {
-                    lease = connections.lease(&opening) => lease?,
+                    lease = connections.lease(&opening) => lease.map(Some),
                     () = self.returned.notified() => continue,
                 }
             } else {
-                match connections.spare(&opening).await {
-                    Some(lease) => lease,
-                    None => return Ok(None),
-                }
+                Ok(connections.spare(&opening).await)
+            };
+            // A scan that ends early takes its transaction with it; those that begin after it see a later moment.
+            if id.is_some() && !matches!(lease, Ok(Some(_))) && self.with(|state| state.told().is_none()) {
+                continue;
+            }
+            let Some(mut lease) = lease? else {
+                return Ok(None);
             };
             if id.is_none() {
                 let told = lease
@@ -98,8 +109,9 @@ impl Snapshot {
                     .query_one("SELECT pg_export_snapshot()", &[])
                     .await;
                 let told = told.map_err(PostgresError::running)?;
-                let id = told.try_get(0).map_err(PostgresError::running)?;
-                self.with(|state| state.id = Some(id));
+                let id: Arc<str> = told.try_get::<_, &str>(0).map_err(PostgresError::running)?.into();
+                self.with(|state| state.id = Some(Arc::downgrade(&id)));
+                lease.tells(id);
             }
             return Ok(Some(lease));
         }

@@ -250,6 +250,17 @@ async fn all_scans_of_a_query_see_one_moment() {
     assert_eq!(one(&server.query("SELECT count(*) FROM pg.public.b").await), 2000);
 }
 
+/// A scan that a LIMIT ends takes its transaction with it; the scan that waited for it begins all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_begins_after_another_one_was_ended_early() {
+    let server = beside(&POSTGRES).await;
+    let some = "SELECT m FROM pg.public.big WHERE upper(k) LIKE 'KEY%' LIMIT 1";
+    let sql = format!("SELECT count(*) FROM ({some}) x JOIN pg.public.many y ON x.m = y.p");
+    let answer = server.query(&sql).await;
+    assert_eq!(one(&answer), 1);
+    assert!(remote_rows(&answer.receipt) < 1_000_000, "{:?}", answer.receipt);
+}
+
 /// A large table in ranges of its pages: every row once, of one moment, by as few connections as there are; counted
 /// as one statement.
 #[tokio::test(flavor = "multi_thread")]
