@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, CastKind, DataType, Expr, Ident, ObjectName, TimezoneInfo,
 };
-use datafusion::sql::sqlparser::dialect::Dialect;
+use datafusion::sql::sqlparser::dialect::{Dialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
@@ -286,5 +286,29 @@ impl Dialect for AthenaDialect {
             _ => return None,
         };
         (parser.peek_nth_token_ref(1).token == Token::LParen).then(|| self.cast(parser, kind))
+    }
+
+    /// `IS [NOT] DISTINCT FROM` takes a value, as in Trino's grammar; the parser would take all that follows, AND and OR
+    /// with it.
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        expr: &Expr,
+        _precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        let differs: fn(Box<Expr>, Box<Expr>) -> Expr =
+            if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
+                Expr::IsDistinctFrom
+            } else if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {
+                Expr::IsNotDistinctFrom
+            } else {
+                return None;
+            };
+        if matches!(expr, Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..)) {
+            let found = parser.peek_token_ref();
+            return Some(parser.expected_ref("AND, OR or the end of the condition before IS", found));
+        }
+        let right = parser.parse_subexpr(self.prec_value(Precedence::Eq));
+        Some(right.map(|right| differs(Box::new(expr.clone()), Box::new(right))))
     }
 }

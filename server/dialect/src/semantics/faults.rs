@@ -114,6 +114,9 @@ fn plan(text: &str) -> Fault {
         let own = rest.split(". No function matches").next().unwrap_or(rest);
         return Fault::new(Code::TypeMismatch, own);
     }
+    if let Some(fault) = no_field(&first) {
+        return fault;
+    }
     if let Some(rest) = first.strip_prefix("Invalid function '") {
         return unknown_function(rest.split('\'').next().unwrap_or_default());
     }
@@ -146,6 +149,9 @@ fn plan(text: &str) -> Fault {
 
 fn execution(text: &str) -> Option<Fault> {
     let text = clean(text);
+    if let Some(fault) = no_field(&text) {
+        return Some(fault);
+    }
     let code = if text.contains("Scalar subquery")
         || text.contains("scalar subquery")
         || text.contains("more than one row")
@@ -157,6 +163,19 @@ fn execution(text: &str) -> Option<Fault> {
         return None;
     };
     Some(Fault::new(code, text))
+}
+
+/// `value.name` where the value is no row, or has no such field.
+fn no_field(text: &str) -> Option<Fault> {
+    if text.starts_with("Cannot access field at argument") {
+        let why = "Expression is not of type ROW: only a row has fields";
+        return Some(Fault::new(Code::TypeMismatch, why));
+    }
+    let name = text
+        .strip_prefix("Field ")?
+        .strip_suffix(" not found in struct")?;
+    let why = format!("Column '{name}' cannot be resolved: the row has no such field");
+    Some(Fault::new(Code::ColumnNotFound, why))
 }
 
 /// A function that is not registered: known to Athena but not built, or not known at all.

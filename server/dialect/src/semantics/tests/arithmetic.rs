@@ -89,6 +89,18 @@ fn doubles_follow_ieee() {
 }
 
 #[test]
+fn is_distinct_from_takes_a_value_and_nothing_after_it() {
+    check(&[
+        ("true IS DISTINCT FROM true AND false", "false"),
+        ("1 IS DISTINCT FROM 1 OR true", "true"),
+        ("NULL IS NOT DISTINCT FROM NULL AND true", "true"),
+        ("1 IS DISTINCT FROM 1 + 1", "true"),
+        ("NOT 1 IS DISTINCT FROM 2", "false"),
+        ("CASE WHEN 1 IS NOT DISTINCT FROM 1 THEN 'a' ELSE 'b' END", "a"),
+    ]);
+}
+
+#[test]
 fn only_like_types_meet() {
     check(&[
         ("1 = 1.0", "true"),
