@@ -39,6 +39,13 @@ struct Query {
     comparable: bool,
 }
 
+impl Query {
+    /// Whether it reads the table of one small file in each of 84 partitions.
+    fn is_partitioned(&self) -> bool {
+        self.sql.contains("lineitem_by_month")
+    }
+}
+
 const fn query(name: &'static str, sql: &'static str) -> Query {
     Query {
         name,
@@ -372,20 +379,30 @@ fn means(columns: &[Column], report: &mut Report) -> Result<(), Failure> {
     let Some((owlake, peers)) = columns.split_first() else {
         return Ok(());
     };
-    let mut table = Table::new(&["peer", "run", "queries", "Owlake", "peer", "Owlake / peer"]);
+    let mut table = Table::new(&["peer", "run", "queries", "n", "Owlake", "peer", "Owlake / peer"]);
+    type Kind = (&'static str, fn(&Query) -> bool);
+    let kinds: [Kind; 3] = [
+        ("all", |_| true),
+        ("of 84 partitions", Query::is_partitioned),
+        ("of other tables", |query| !query.is_partitioned()),
+    ];
     for peer in peers {
-        for (run, name) in RUNS.iter().enumerate() {
-            let both: Vec<(f64, f64)> = owlake
-                .cells
-                .iter()
-                .zip(&peer.cells)
-                .filter_map(|(ours, theirs)| Some((ours[run]?.seconds, theirs[run]?.seconds)))
+        for ((run, name), (kind, is_of)) in RUNS
+            .iter()
+            .enumerate()
+            .flat_map(|run| kinds.map(|kind| (run, kind)))
+        {
+            let cells = owlake.cells.iter().zip(&peer.cells).zip(&QUERIES);
+            let both: Vec<(f64, f64)> = cells
+                .filter(|(_, query)| is_of(query))
+                .filter_map(|((ours, theirs), _)| Some((ours[run]?.seconds, theirs[run]?.seconds)))
                 .collect();
             let (ours, theirs): (Vec<f64>, Vec<f64>) = both.iter().copied().unzip();
             let (ours, theirs) = (geometric_mean(&ours), geometric_mean(&theirs));
             table.row(vec![
                 peer.engine.clone(),
                 (*name).to_owned(),
+                kind.to_owned(),
                 both.len().to_string(),
                 seconds(ours),
                 seconds(theirs),
