@@ -25,7 +25,7 @@ pub(crate) struct Options {
 const ROWS: i64 = 100;
 
 /// Requests at once that the ideal allows: Owlake's default for footers.
-const AT_ONCE: u64 = 64;
+const AT_ONCE: u64 = 128;
 
 impl Options {
     /// Spread evenly: every run of 100 prefixes has its share of empty ones.
