@@ -99,11 +99,6 @@ impl Resolver {
         self.remote.get(catalog).map(|found| found.connector)
     }
 
-    /// Whether any catalog is another database.
-    pub(crate) fn has_connectors(&self) -> bool {
-        !self.remote.names().is_empty()
-    }
-
     /// With the quotas that `system.quota_usage` shows.
     #[must_use]
     pub(crate) fn with_quotas(mut self, quotas: Arc<Quotas>) -> Self {

@@ -10,6 +10,7 @@ use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection};
 
+use crate::connector::remote_catalog;
 use crate::resolve::Resolver;
 
 /// Name of the tables that stand for parts of a plan.
@@ -26,7 +27,7 @@ pub(crate) fn optimize(
     current: &str,
 ) -> Result<LogicalPlan> {
     let optimized = state.optimize(plan)?;
-    if !resolver.has_connectors() {
+    if remote_catalog(plan, resolver, current).is_none() {
         return Ok(optimized);
     }
     let parts = Parts { resolver, current };
