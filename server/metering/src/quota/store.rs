@@ -120,40 +120,44 @@ impl Ledger {
 
     /// Writes a workgroup, new or changed; durable when this returns. What is in `definition` is the caller's.
     pub async fn put_workgroup(&self, name: String, definition: String) -> Result<(), MeteringError> {
-        self.call(true, move |connection| {
-            connection.execute(
-                "INSERT OR REPLACE INTO workgroups (name, definition) VALUES (?1, ?2)",
-                params![name, definition],
-            )?;
-            Ok(())
-        })
-        .await
+        let sql = "INSERT OR REPLACE INTO workgroups (name, definition) VALUES (?1, ?2)";
+        self.put_definition(sql, name, definition).await
     }
 
     /// Drops a workgroup; durable when this returns. False where there was none.
     pub async fn drop_workgroup(&self, name: String) -> Result<bool, MeteringError> {
-        self.call(true, move |connection| {
-            Ok(connection.execute("DELETE FROM workgroups WHERE name = ?1", params![name])? > 0)
-        })
-        .await
+        self.drop_definition("DELETE FROM workgroups WHERE name = ?1", name)
+            .await
     }
 
     /// Writes a catalog; durable when this returns. What is in `definition` is the caller's.
     pub async fn put_catalog(&self, name: String, definition: String) -> Result<(), MeteringError> {
+        let sql = "INSERT OR REPLACE INTO catalogs (name, definition) VALUES (?1, ?2)";
+        self.put_definition(sql, name, definition).await
+    }
+
+    /// Drops a catalog; durable when this returns. False where there was none.
+    pub async fn drop_catalog(&self, name: String) -> Result<bool, MeteringError> {
+        self.drop_definition("DELETE FROM catalogs WHERE name = ?1", name)
+            .await
+    }
+
+    async fn put_definition(
+        &self,
+        sql: &'static str,
+        name: String,
+        definition: String,
+    ) -> Result<(), MeteringError> {
         self.call(true, move |connection| {
-            connection.execute(
-                "INSERT OR REPLACE INTO catalogs (name, definition) VALUES (?1, ?2)",
-                params![name, definition],
-            )?;
+            connection.execute(sql, params![name, definition])?;
             Ok(())
         })
         .await
     }
 
-    /// Drops a catalog; durable when this returns. False where there was none.
-    pub async fn drop_catalog(&self, name: String) -> Result<bool, MeteringError> {
+    async fn drop_definition(&self, sql: &'static str, name: String) -> Result<bool, MeteringError> {
         self.call(true, move |connection| {
-            Ok(connection.execute("DELETE FROM catalogs WHERE name = ?1", params![name])? > 0)
+            Ok(connection.execute(sql, params![name])? > 0)
         })
         .await
     }
