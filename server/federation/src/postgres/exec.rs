@@ -40,7 +40,7 @@ use super::scan::{RemoteRows, RowsObserver, ScanRequest};
 use super::snapshot::Snapshot;
 
 /// One remote statement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PostgresScan {
     database: Arc<Database>,
     request: ScanRequest,
@@ -97,17 +97,12 @@ impl PostgresScan {
     /// The same statement, not yet executed, with other filters.
     fn with_filters(&self, filters: Vec<Arc<dyn PhysicalExpr>>, awaited: Arc<HashSet<u64>>) -> Self {
         Self {
-            database: Arc::clone(&self.database),
-            request: self.request.clone(),
-            sql: self.sql.clone(),
-            rows: self.rows,
             filters,
             awaited,
             sent: Arc::default(),
-            snapshot: Arc::clone(&self.snapshot),
             ranges: Arc::new(self.ranges.anew()),
-            properties: Arc::clone(&self.properties),
             metrics: ExecutionPlanMetricsSet::new(),
+            ..self.clone()
         }
     }
 }

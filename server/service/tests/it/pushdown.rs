@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
+use crate::federation::catalog;
 use crate::harness::{Answer, BUCKET, Builder, TestServer, connect, run};
 use cases::{COLUMNS, Case};
 
@@ -24,22 +25,11 @@ const AT_ONCE: u64 = 4;
 const ROWS: i32 = 40;
 
 async fn beside(postgres: &Postgres) -> TestServer {
-    postgres
-        .sql("CREATE ROLE reader LOGIN PASSWORD 'r'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader");
-    let url = format!(
-        "postgresql://127.0.0.1:{}/postgres?sslmode=disable",
-        postgres.port()
+    postgres.sql(
+        "CREATE ROLE reader LOGIN PASSWORD 'reader''s'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
     );
-    let properties = [
-        ("connection_url", url.as_str()),
-        ("user", "reader"),
-        ("password", "r"),
-    ];
     let builder = Builder {
-        catalogs: vec![(
-            "pg",
-            properties.map(|(name, value)| (name, value.to_owned())).to_vec(),
-        )],
+        catalogs: vec![catalog(postgres)],
         ..Builder::default()
     };
     builder.start().await
