@@ -2,25 +2,31 @@
 //! in the middle of a statement.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, Timeouts};
+use futures::channel::mpsc;
 use futures::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::config::{PostgresConfig, TlsMode};
 use super::error::PostgresError;
-use super::tls;
+use super::tap::{Chunk, Outlet, Tap, Tapped};
+use super::{socket, tls};
 use crate::secret::SecretSource;
 
 /// Longest wait for a cancel request to arrive; it goes by a connection of its own.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// A peer that is gone without a word is found within this and a few seconds.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+/// One system call takes up to this much of what is encrypted.
+const READ: usize = 128 << 10;
 
 /// Runs a future of this room to its end, detached: the engine's I/O threads.
 #[derive(Clone)]
@@ -54,16 +60,72 @@ pub(super) struct Connector {
 /// One connection, with the task that drives it.
 pub(super) struct Connection {
     client: Client,
-    tls: Encryption,
+    outlet: Outlet,
+    /// The way a cancel request goes.
+    way: Way,
     spawner: Spawner,
     /// Closes the socket when dropped.
     _open: oneshot::Sender<()>,
 }
 
+/// To one address of the database.
 #[derive(Clone)]
-enum Encryption {
-    Rustls(MakeRustlsConnect),
-    None,
+struct Way {
+    address: SocketAddr,
+    config: Arc<PostgresConfig>,
+    tls: Option<MakeRustlsConnect>,
+}
+
+type Driver = BoxFuture<'static, Result<(), tokio_postgres::Error>>;
+
+impl Way {
+    async fn socket(&self) -> Result<TcpStream, PostgresError> {
+        let within = self.config.limits.connect_timeout;
+        let opened = socket::open(self.address, within).await;
+        opened.map_err(PostgresError::Socket)
+    }
+
+    /// Logs in.
+    async fn connect(
+        &self,
+        options: &tokio_postgres::Config,
+        outlet: &Outlet,
+    ) -> Result<(Client, Driver), PostgresError> {
+        let (stream, outlet) = (self.socket().await?, outlet.clone());
+        match self.tls::<BufReader<TcpStream>>()? {
+            Some(tls) => {
+                let stream = BufReader::with_capacity(READ, stream);
+                let connected = options.connect_raw(stream, Tapped::new(tls, outlet)).await;
+                let (client, driver) = connected.map_err(PostgresError::connecting)?;
+                Ok((client, Box::pin(driver)))
+            }
+            None => {
+                let connected = options.connect_raw(Tap::new(stream, outlet), NoTls).await;
+                let (client, driver) = connected.map_err(PostgresError::connecting)?;
+                Ok((client, Box::pin(driver)))
+            }
+        }
+    }
+
+    async fn cancel(&self, token: &CancelToken) -> Result<(), PostgresError> {
+        let stream = self.socket().await?;
+        let sent = match self.tls::<TcpStream>()? {
+            Some(tls) => token.cancel_query_raw(stream, tls).await,
+            None => token.cancel_query_raw(stream, NoTls).await,
+        };
+        sent.map_err(PostgresError::connecting)
+    }
+
+    /// What encrypts one stream, and whose certificate it expects.
+    fn tls<S>(&self) -> Result<Option<<MakeRustlsConnect as MakeTlsConnect<S>>::TlsConnect>, PostgresError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(tls) = &self.tls else { return Ok(None) };
+        let made = MakeTlsConnect::<S>::make_tls_connect(&mut tls.clone(), &self.config.host);
+        made.map(Some)
+            .map_err(|error| PostgresError::Tls(error.to_string()))
+    }
 }
 
 impl fmt::Debug for Connection {
@@ -81,31 +143,40 @@ impl Connector {
         };
         let mut options = tokio_postgres::Config::new();
         options
-            .host(&config.host)
-            .port(config.port)
             .dbname(&config.database)
             .user(secret("user", &config.user)?)
-            .application_name("owlake")
-            .connect_timeout(config.limits.connect_timeout)
-            .keepalives_idle(KEEPALIVE)
-            .tcp_user_timeout(KEEPALIVE);
+            .application_name("owlake");
         if let Some(password) = &config.password {
             options.password(secret("password", password)?);
         }
-        let (client, encryption, driver): (_, _, BoxFuture<'static, Result<(), tokio_postgres::Error>>) =
-            match &config.tls {
-                TlsMode::VerifyFull { authorities } => {
-                    let tls = tls::connector(authorities.as_deref())?;
-                    let connected = options.ssl_mode(SslMode::Require).connect(tls.clone()).await;
-                    let (client, connection) = connected.map_err(PostgresError::connecting)?;
-                    (client, Encryption::Rustls(tls), Box::pin(connection))
-                }
-                TlsMode::Disable => {
-                    let connected = options.ssl_mode(SslMode::Disable).connect(NoTls).await;
-                    let (client, connection) = connected.map_err(PostgresError::connecting)?;
-                    (client, Encryption::None, Box::pin(connection))
-                }
+        let tls = match &config.tls {
+            TlsMode::VerifyFull { authorities } => {
+                options.ssl_mode(SslMode::Require);
+                Some(tls::connector(authorities.as_deref())?)
+            }
+            TlsMode::Disable => {
+                options.ssl_mode(SslMode::Disable);
+                None
+            }
+        };
+        let addresses = socket::addresses(&config.host, config.port).await;
+        let mut refused = None;
+        for address in addresses.map_err(PostgresError::Socket)? {
+            let way = Way {
+                address,
+                config: Arc::clone(config),
+                tls: tls.clone(),
             };
+            let outlet = Outlet::default();
+            match way.connect(&options, &outlet).await {
+                Ok((client, driver)) => return Ok(self.driven(client, driver, way, outlet)),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused.unwrap_or(PostgresError::ConnectTimeout(config.limits.connect_timeout)))
+    }
+
+    fn driven(&self, client: Client, driver: Driver, way: Way, outlet: Outlet) -> Connection {
         let (open, closed) = oneshot::channel::<()>();
         self.spawner.spawn(async move {
             tokio::select! {
@@ -114,12 +185,13 @@ impl Connector {
                 _dropped = closed => {}
             }
         });
-        Ok(Connection {
+        Connection {
             client,
-            tls: encryption,
+            outlet,
+            way,
             spawner: self.spawner.clone(),
             _open: open,
-        })
+        }
     }
 }
 
@@ -151,12 +223,6 @@ impl Manager for Connector {
     }
 }
 
-impl Connection {
-    pub(super) fn client(&self) -> &Client {
-        &self.client
-    }
-}
-
 /// A connection out of the pool, inside a transaction. Unless it is given back in a clean state, what runs on it is
 /// cancelled on the server and the connection closed.
 pub(super) struct Lease {
@@ -167,10 +233,17 @@ pub(super) struct Lease {
 
 impl Lease {
     pub(super) fn client(&self) -> Result<&Client, PostgresError> {
-        let connection = self.connection.as_ref();
-        connection
-            .map(|connection| connection.client())
-            .ok_or_else(|| PostgresError::Malformed("the connection was given back".to_owned()))
+        Ok(&self.connection()?.client)
+    }
+
+    fn connection(&self) -> Result<&Connection, PostgresError> {
+        let given_back = || PostgresError::Malformed("the connection was given back".to_owned());
+        self.connection.as_deref().ok_or_else(given_back)
+    }
+
+    /// Where the rows of the COPY that is sent next will come: [`Outlet::expect`].
+    pub(super) fn expect_rows(&self) -> Result<mpsc::Receiver<Chunk>, PostgresError> {
+        Ok(self.connection()?.outlet.expect())
     }
 
     /// The transaction has told its snapshot: the name is gone when the transaction is.
@@ -220,23 +293,16 @@ impl Drop for Lease {
         }
         let token = connection.client.cancel_token();
         connection.spawner.clone().spawn(async move {
-            let sent = send_cancel(&token, &connection.tls);
-            if tokio::time::timeout(CANCEL_TIMEOUT, sent).await.is_err() {
-                tracing::warn!("a cancel request did not reach the database in time");
+            match tokio::time::timeout(CANCEL_TIMEOUT, connection.way.cancel(&token)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "a cancel request could not be sent to the database");
+                }
+                Err(_elapsed) => tracing::warn!("a cancel request did not reach the database in time"),
             }
             // Only now: the socket stays open until the request has arrived, so that it hits this backend.
             drop(connection);
         });
-    }
-}
-
-async fn send_cancel(token: &CancelToken, tls: &Encryption) {
-    let sent = match tls {
-        Encryption::Rustls(tls) => token.cancel_query(tls.clone()).await,
-        Encryption::None => token.cancel_query(NoTls).await,
-    };
-    if let Err(error) = sent {
-        tracing::warn!(%error, "a cancel request could not be sent to the database");
     }
 }
 

@@ -39,6 +39,9 @@ pub enum PostgresError {
     /// The server cannot be reached, refuses us, or went away.
     #[error("the database cannot be reached{}", why(.0))]
     Unreachable(#[source] tokio_postgres::Error),
+    /// No socket to it: its name leads nowhere, nobody listens, nobody answers.
+    #[error("the database cannot be reached: {0}")]
+    Socket(#[source] std::io::Error),
     /// No connection in time.
     #[error("the database did not answer within {} s", .0.as_secs_f64())]
     ConnectTimeout(Duration),
@@ -169,8 +172,12 @@ impl PostgresError {
                 Some(state) => of_state(state),
                 None => Code::JdbcError,
             },
-            Self::ConnectTimeout(_) | Self::PoolExhausted { .. } | Self::Changed(_) => Code::JdbcError,
-            Self::Malformed(_) | Self::Batch(_) => Code::JdbcError,
+            Self::Socket(_)
+            | Self::ConnectTimeout(_)
+            | Self::PoolExhausted { .. }
+            | Self::Changed(_)
+            | Self::Malformed(_)
+            | Self::Batch(_) => Code::JdbcError,
             Self::Ambiguous { .. } => Code::TableNotFound,
             Self::Value { .. } => Code::NumericValueOutOfRange,
         }
@@ -178,7 +185,7 @@ impl PostgresError {
 
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Unreachable(_) | Self::ConnectTimeout(_) => {
+            Self::Unreachable(_) | Self::Socket(_) | Self::ConnectTimeout(_) => {
                 "Is it running, and are the connection properties of the catalog right?"
             }
             Self::PoolExhausted { .. } => {

@@ -23,7 +23,9 @@ mod ranges;
 mod scan;
 mod select;
 mod snapshot;
+mod socket;
 mod table;
+mod tap;
 mod tls;
 mod value;
 

@@ -9,9 +9,8 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream::ReadyChunks;
+use futures::channel::mpsc;
 use owlake_fault::Fault;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, CopyOutStream, Statement};
@@ -23,6 +22,7 @@ use super::error::PostgresError;
 use super::mapping::ANY_MODIFIER;
 use super::passthrough;
 use super::snapshot::Snapshot;
+use super::tap::Chunk;
 
 /// What is wanted of one table.
 #[derive(Debug, Clone)]
@@ -102,11 +102,11 @@ pub trait RowsObserver: Send + Sync {
     fn rows(&self, rows: u64);
 }
 
-/// Messages that arrived together.
-type Messages = Pin<Box<ReadyChunks<CopyOutStream>>>;
-
-/// The most messages that are looked at together: a message is a row.
-const MESSAGES: usize = 256;
+/// A COPY that runs: its rows, and how it ends.
+struct Transfer {
+    rows: mpsc::Receiver<Chunk>,
+    end: Pin<Box<CopyOutStream>>,
+}
 
 /// The rows of a running statement.
 pub struct RemoteRows {
@@ -115,7 +115,7 @@ pub struct RemoteRows {
     observer: Arc<dyn RowsObserver>,
     snapshot: Arc<Snapshot>,
     received: u64,
-    open: Option<(Messages, Lease)>,
+    open: Option<(Transfer, Lease)>,
 }
 
 impl fmt::Debug for RemoteRows {
@@ -178,7 +178,7 @@ pub(super) async fn start(
     let (sql, schema) = (request.sql()?, request.schema()?);
     snapshot.begins();
     match copy(&lease, request, &sql).await {
-        Ok(stream) => {
+        Ok(transfer) => {
             let decodes: Vec<_> = request
                 .columns()
                 .map(|column| column.mapping.decode.clone())
@@ -189,14 +189,14 @@ pub(super) async fn start(
                 observer,
                 snapshot,
                 received: 0,
-                open: Some((Box::pin(stream.ready_chunks(MESSAGES)), lease)),
+                open: Some((transfer, lease)),
             })
         }
         Err(error) => Err(refused(error, lease, request).await),
     }
 }
 
-async fn copy(lease: &Lease, request: &ScanRequest, sql: &str) -> Result<CopyOutStream, PostgresError> {
+async fn copy(lease: &Lease, request: &ScanRequest, sql: &str) -> Result<Transfer, PostgresError> {
     let client = lease.client()?;
     if request.table.is_statement() {
         let path = client.batch_execute(passthrough::SEARCH_PATH).await;
@@ -218,10 +218,11 @@ async fn copy(lease: &Lease, request: &ScanRequest, sql: &str) -> Result<CopyOut
         });
         futures::future::try_join_all(reads).await?;
     }
-    client
-        .copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"))
-        .await
-        .map_err(PostgresError::running)
+    let rows = lease.expect_rows()?;
+    let copying = format!("COPY ({sql}) TO STDOUT (FORMAT binary)");
+    let end = client.copy_out(&copying).await.map_err(PostgresError::running)?;
+    let end = Box::pin(end);
+    Ok(Transfer { rows, end })
 }
 
 async fn prepare(client: &Client, request: &ScanRequest, sql: &str) -> Result<(), PostgresError> {
@@ -286,18 +287,21 @@ impl RemoteRows {
                 self.observer.rows(batch.num_rows() as u64);
                 return Ok(Some(batch));
             }
-            let Some((stream, _)) = &mut self.open else {
+            let Some((transfer, _)) = &mut self.open else {
                 return Ok(None);
             };
-            match stream.next().await {
-                Some(messages) => {
-                    if let Some(error) = self.take(messages).await? {
-                        return Err(self.failed(error).await);
-                    }
+            if let Some(chunk) = transfer.rows.next().await {
+                self.take(&chunk).await?;
+                continue;
+            }
+            match transfer.end.next().await {
+                Some(Err(error)) => return Err(self.failed(error).await),
+                Some(Ok(_row)) => {
+                    return Err(PostgresError::Malformed("rows that were not expected".to_owned()).into());
                 }
                 None => {
-                    if let Some((stream, lease)) = self.open.take() {
-                        drop(stream);
+                    if let Some((transfer, lease)) = self.open.take() {
+                        drop(transfer);
                         self.snapshot.give_back(lease).await?;
                     }
                     let last = self.decoder.finish()?;
@@ -309,33 +313,18 @@ impl RemoteRows {
         }
     }
 
-    /// Counts and decodes what arrived; the error that came with it, if one did.
-    async fn take(
-        &mut self,
-        messages: Vec<Result<Bytes, tokio_postgres::Error>>,
-    ) -> Result<Option<tokio_postgres::Error>, ScanError> {
-        let bytes = messages
-            .iter()
-            .flatten()
-            .map(|message| message.len() as u64)
-            .sum::<u64>();
+    /// Counts and decodes what arrived.
+    async fn take(&mut self, chunk: &Chunk) -> Result<(), ScanError> {
+        let bytes = chunk.payload();
         self.received += bytes;
-        if bytes > 0 {
-            self.observer.received(bytes).await.map_err(ScanError::Stopped)?;
-        }
-        for message in messages {
-            match message {
-                Ok(chunk) => self.decoder.push(chunk)?,
-                Err(error) => return Ok(Some(error)),
-            }
-        }
-        Ok(None)
+        self.observer.received(bytes).await.map_err(ScanError::Stopped)?;
+        Ok(self.decoder.messages(chunk.bytes())?)
     }
 
     async fn failed(&mut self, error: tokio_postgres::Error) -> ScanError {
         let error = PostgresError::running(error);
-        if let (PostgresError::Server(_), Some((stream, lease))) = (&error, self.open.take()) {
-            drop(stream);
+        if let (PostgresError::Server(_), Some((transfer, lease))) = (&error, self.open.take()) {
+            drop(transfer);
             // The server itself said no: its connection is as good as before. Should that fail, it is closed.
             let _ended = lease.finish().await;
         }

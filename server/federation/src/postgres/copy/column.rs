@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder,
-    Float64Builder, Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray,
-    StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    ArrayBuilder, ArrayRef, BinaryArray, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
+    Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder,
+    ListArray, StringArray, StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, IntervalMonthDayNano};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::super::error::PostgresError;
 use super::super::mapping::Decode;
-use super::numeric::{NotDecimal, decimal};
+use super::numeric::{Form, NotDecimal};
 
 /// From 1970 to 2000, where PostgreSQL's days begin.
 const EPOCH_DAYS: i32 = 10_957;
@@ -24,6 +24,31 @@ const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
 const DAY_MICROS: i64 = 86_400_000_000;
 /// Days within which the engine's calendar works: about 262,000 years to either side.
 const CALENDAR_DAYS: i32 = 95_000_000;
+
+/// Where a value is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell {
+    at: u32,
+    /// -1 for NULL.
+    length: i32,
+}
+
+impl Cell {
+    /// Nothing where the length is no length, or beyond 4 GB.
+    pub(super) fn new(at: usize, length: i32) -> Option<Self> {
+        let at = u32::try_from(at).ok()?;
+        (length >= -1).then_some(Self { at, length })
+    }
+
+    pub(super) fn len(self) -> usize {
+        usize::try_from(self.length).unwrap_or_default()
+    }
+
+    /// Its bytes; `None` for NULL.
+    pub(super) fn of(self, bytes: &[u8]) -> Option<&[u8]> {
+        (self.length >= 0).then(|| &bytes[self.at as usize..][..self.len()])
+    }
+}
 
 /// One column.
 #[derive(Debug)]
@@ -42,8 +67,9 @@ enum Values {
     Float32(Float32Builder),
     Float64(Float64Builder),
     Decimal(Decimal128Builder, u8, i8),
-    Text(StringBuilder),
-    Jsonb(StringBuilder),
+    /// Whether they are UTF-8 is looked at once for many.
+    Text(BinaryBuilder),
+    Jsonb(BinaryBuilder),
     Uuid(StringBuilder),
     Binary(BinaryBuilder),
     Date(Date32Builder),
@@ -92,12 +118,23 @@ impl Column {
         }
     }
 
-    pub(super) fn null(&mut self) {
-        self.values.null();
+    /// Appends values, `None` for NULL.
+    pub(super) fn extend<'a>(
+        &mut self,
+        cells: impl Iterator<Item = Option<&'a [u8]>>,
+    ) -> Result<(), PostgresError> {
+        let appended = self.values.extend(cells);
+        appended.map_err(|misfit| self.refused(misfit))
     }
 
-    pub(super) fn value(&mut self, data: &[u8]) -> Result<(), PostgresError> {
-        self.values.value(data).map_err(|misfit| match misfit {
+    /// The values so far; the column is empty again.
+    pub(super) fn finish(&mut self) -> Result<ArrayRef, PostgresError> {
+        let finished = self.values.finish();
+        finished.map_err(|misfit| self.refused(misfit))
+    }
+
+    fn refused(&self, misfit: Misfit) -> PostgresError {
+        match misfit {
             Misfit::Malformed => PostgresError::Malformed(format!(
                 "a value of column `{}` that is not of its type",
                 self.name
@@ -106,21 +143,42 @@ impl Column {
                 column: self.name.clone(),
                 what: what.to_owned(),
             },
-        })
+        }
     }
+}
 
-    /// The values so far; the column is empty again.
-    pub(super) fn finish(&mut self) -> ArrayRef {
-        self.values.finish()
+/// Appends each cell; what is the same for all of them is found out once.
+fn each<'a, B>(
+    cells: impl Iterator<Item = Option<&'a [u8]>>,
+    builder: &mut B,
+    null: impl Fn(&mut B),
+    value: impl Fn(&mut B, &'a [u8]) -> Result<(), Misfit>,
+) -> Result<(), Misfit> {
+    for cell in cells {
+        match cell {
+            Some(data) => value(builder, data)?,
+            None => null(builder),
+        }
     }
+    Ok(())
 }
 
 fn fixed<const N: usize>(data: &[u8]) -> Result<[u8; N], Misfit> {
     data.try_into().map_err(|_| Misfit::Malformed)
 }
 
-fn text(data: &[u8]) -> Result<&str, Misfit> {
-    std::str::from_utf8(data).map_err(|_| Misfit::Value("text that is not UTF-8"))
+fn boolean(data: &[u8]) -> Result<bool, Misfit> {
+    match data {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        _ => Err(Misfit::Malformed),
+    }
+}
+
+fn texts(bytes: BinaryArray) -> Result<ArrayRef, Misfit> {
+    let texts = StringArray::try_from_binary(bytes);
+    let texts = texts.map_err(|_| Misfit::Value("text that is not UTF-8"))?;
+    Ok(Arc::new(texts))
 }
 
 fn date(data: &[u8]) -> Result<i32, Misfit> {
@@ -184,8 +242,8 @@ impl Values {
                     Decimal128Builder::new().with_data_type(DataType::Decimal128(*precision, *scale));
                 Self::Decimal(builder, *precision, *scale)
             }
-            Decode::Text => Self::Text(StringBuilder::new()),
-            Decode::Jsonb => Self::Jsonb(StringBuilder::new()),
+            Decode::Text => Self::Text(BinaryBuilder::new()),
+            Decode::Jsonb => Self::Jsonb(BinaryBuilder::new()),
             Decode::Uuid => Self::Uuid(StringBuilder::new()),
             Decode::Binary => Self::Binary(BinaryBuilder::new()),
             Decode::Date => Self::Date(Date32Builder::new()),
@@ -210,61 +268,57 @@ impl Values {
         }
     }
 
-    fn null(&mut self) {
-        match self {
-            Self::Bool(b) => b.append_null(),
-            Self::Int16(b) => b.append_null(),
-            Self::Int32(b) => b.append_null(),
-            Self::Int64(b) | Self::Oid(b) => b.append_null(),
-            Self::Float32(b) => b.append_null(),
-            Self::Float64(b) => b.append_null(),
-            Self::Decimal(b, ..) => b.append_null(),
-            Self::Text(b) | Self::Jsonb(b) | Self::Uuid(b) => b.append_null(),
-            Self::Binary(b) => b.append_null(),
-            Self::Date(b) => b.append_null(),
-            Self::Time(b) => b.append_null(),
-            Self::Timestamp(b) => b.append_null(),
-            Self::Interval(b) => b.append_null(),
-            Self::List(lists) => lists.end(false),
+    fn extend<'a>(&mut self, cells: impl Iterator<Item = Option<&'a [u8]>>) -> Result<(), Misfit> {
+        /// The builder's own way to append; `$value` makes a value of bytes.
+        macro_rules! append {
+            ($builder:ident, $value:expr) => {
+                each(
+                    cells,
+                    $builder,
+                    |b| b.append_null(),
+                    |b, data| {
+                        b.append_value($value(data)?);
+                        Ok(())
+                    },
+                )
+            };
         }
-    }
-
-    fn value(&mut self, data: &[u8]) -> Result<(), Misfit> {
         match self {
-            Self::Bool(b) => match data {
-                [0] => b.append_value(false),
-                [1] => b.append_value(true),
-                _ => return Err(Misfit::Malformed),
-            },
-            Self::Int16(b) => b.append_value(i16::from_be_bytes(fixed(data)?)),
-            Self::Int32(b) => b.append_value(i32::from_be_bytes(fixed(data)?)),
-            Self::Int64(b) => b.append_value(i64::from_be_bytes(fixed(data)?)),
-            Self::Oid(b) => b.append_value(u32::from_be_bytes(fixed(data)?).into()),
-            Self::Float32(b) => b.append_value(f32::from_be_bytes(fixed(data)?)),
-            Self::Float64(b) => b.append_value(f64::from_be_bytes(fixed(data)?)),
-            Self::Decimal(b, precision, scale) => b.append_value(decimal(data, *precision, *scale)?),
-            Self::Text(b) => b.append_value(text(data)?),
-            // Its version, then the text.
-            Self::Jsonb(b) => match data {
-                [1, json @ ..] => b.append_value(text(json)?),
-                _ => return Err(Misfit::Malformed),
-            },
-            Self::Uuid(b) => {
-                let mut buffer = Uuid::encode_buffer();
-                b.append_value(
-                    Uuid::from_bytes(fixed(data)?)
-                        .hyphenated()
-                        .encode_lower(&mut buffer),
-                );
+            Self::Bool(b) => append!(b, boolean),
+            Self::Int16(b) => append!(b, |data| fixed(data).map(i16::from_be_bytes)),
+            Self::Int32(b) => append!(b, |data| fixed(data).map(i32::from_be_bytes)),
+            Self::Int64(b) => append!(b, |data| fixed(data).map(i64::from_be_bytes)),
+            Self::Oid(b) => append!(b, |data| fixed(data)
+                .map(|oid| i64::from(u32::from_be_bytes(oid)))),
+            Self::Float32(b) => append!(b, |data| fixed(data).map(f32::from_be_bytes)),
+            Self::Float64(b) => append!(b, |data| fixed(data).map(f64::from_be_bytes)),
+            Self::Decimal(b, precision, scale) => {
+                let form = Form::new(*precision, *scale);
+                append!(b, |data| form.decimal(data))
             }
-            Self::Binary(b) => b.append_value(data),
-            Self::Date(b) => b.append_value(date(data)?),
-            Self::Time(b) => b.append_value(time(data)?),
-            Self::Timestamp(b) => b.append_value(timestamp(data)?),
-            Self::Interval(b) => b.append_value(interval(data)?),
-            Self::List(lists) => lists.value(data)?,
+            Self::Text(b) | Self::Binary(b) => append!(b, Ok::<_, Misfit>),
+            // Its version, then the text.
+            Self::Jsonb(b) => append!(b, |data: &'a [u8]| match data {
+                [1, json @ ..] => Ok(json),
+                _ => Err(Misfit::Malformed),
+            }),
+            Self::Uuid(b) => each(cells, b, StringBuilder::append_null, |b, data| {
+                let mut buffer = Uuid::encode_buffer();
+                let uuid = Uuid::from_bytes(fixed(data)?).hyphenated();
+                b.append_value(uuid.encode_lower(&mut buffer));
+                Ok(())
+            }),
+            Self::Date(b) => append!(b, date),
+            Self::Time(b) => append!(b, time),
+            Self::Timestamp(b) => append!(b, timestamp),
+            Self::Interval(b) => append!(b, interval),
+            Self::List(lists) => each(
+                cells,
+                lists,
+                |lists| lists.end(false),
+                |lists, data| lists.value(data),
+            ),
         }
-        Ok(())
     }
 
     fn len(&self) -> usize {
@@ -276,8 +330,8 @@ impl Values {
             Self::Float32(b) => b.len(),
             Self::Float64(b) => b.len(),
             Self::Decimal(b, ..) => b.len(),
-            Self::Text(b) | Self::Jsonb(b) | Self::Uuid(b) => b.len(),
-            Self::Binary(b) => b.len(),
+            Self::Uuid(b) => b.len(),
+            Self::Text(b) | Self::Jsonb(b) | Self::Binary(b) => b.len(),
             Self::Date(b) => b.len(),
             Self::Time(b) => b.len(),
             Self::Timestamp(b) => b.len(),
@@ -286,8 +340,8 @@ impl Values {
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
-        match self {
+    fn finish(&mut self) -> Result<ArrayRef, Misfit> {
+        Ok(match self {
             Self::Bool(b) => Arc::new(b.finish()),
             Self::Int16(b) => Arc::new(b.finish()),
             Self::Int32(b) => Arc::new(b.finish()),
@@ -295,14 +349,15 @@ impl Values {
             Self::Float32(b) => Arc::new(b.finish()),
             Self::Float64(b) => Arc::new(b.finish()),
             Self::Decimal(b, ..) => Arc::new(b.finish()),
-            Self::Text(b) | Self::Jsonb(b) | Self::Uuid(b) => Arc::new(b.finish()),
+            Self::Text(b) | Self::Jsonb(b) => texts(b.finish())?,
+            Self::Uuid(b) => Arc::new(b.finish()),
             Self::Binary(b) => Arc::new(b.finish()),
             Self::Date(b) => Arc::new(b.finish()),
             Self::Time(b) => Arc::new(b.finish()),
             Self::Timestamp(b) => Arc::new(b.finish()),
             Self::Interval(b) => Arc::new(b.finish()),
-            Self::List(lists) => Arc::new(lists.finish()),
-        }
+            Self::List(lists) => Arc::new(lists.finish()?),
+        })
     }
 }
 
@@ -329,9 +384,9 @@ impl Lists {
                 }
                 let count = data.get_i32();
                 data.advance(4);
-                for _ in 0..count {
-                    self.element(&mut data)?;
-                }
+                let elements = (0..count).map(|_| element(&mut data));
+                let elements = elements.collect::<Result<Vec<_>, _>>()?;
+                self.elements.extend(elements.into_iter())?;
             }
             _ => return Err(Misfit::Value("an array of several dimensions")),
         }
@@ -342,30 +397,29 @@ impl Lists {
         Ok(())
     }
 
-    fn element(&mut self, data: &mut &[u8]) -> Result<(), Misfit> {
-        if data.len() < 4 {
-            return Err(Misfit::Malformed);
-        }
-        match usize::try_from(data.get_i32()) {
-            Ok(length) => {
-                let value = data.get(..length).ok_or(Misfit::Malformed)?;
-                self.elements.value(value)?;
-                data.advance(length);
-            }
-            Err(_) => self.elements.null(),
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> ListArray {
-        let elements = self.elements.finish();
+    fn finish(&mut self) -> Result<ListArray, Misfit> {
+        let elements = self.elements.finish()?;
         let offsets: Vec<i32> = std::iter::once(0).chain(self.ends.drain(..)).collect();
         let valid = NullBuffer::from(std::mem::take(&mut self.valid));
-        ListArray::new(
+        Ok(ListArray::new(
             Arc::clone(&self.field),
             OffsetBuffer::new(offsets.into()),
             elements,
             Some(valid),
-        )
+        ))
+    }
+}
+
+/// The element at the front of `data`, which is left behind; `None` for NULL.
+fn element<'a>(data: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Misfit> {
+    let (length, rest) = data.split_first_chunk().ok_or(Misfit::Malformed)?;
+    *data = rest;
+    match usize::try_from(i32::from_be_bytes(*length)) {
+        Ok(length) => {
+            let (value, rest) = data.split_at_checked(length).ok_or(Misfit::Malformed)?;
+            *data = rest;
+            Ok(Some(value))
+        }
+        Err(_) => Ok(None),
     }
 }

@@ -1,5 +1,5 @@
-//! The binary format of COPY, straight to Arrow. Chunks may end anywhere; what is held is one batch and one
-//! unfinished row.
+//! The binary format of COPY, straight to Arrow. Messages may end anywhere in a row; what is held is one batch and
+//! one unfinished row.
 
 mod column;
 mod numeric;
@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
-use self::column::Column;
+use self::column::{Cell, Column};
 use super::error::PostgresError;
 use super::mapping::Decode;
+use super::tap::next_message;
 
 /// First bytes of every transfer.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -31,6 +32,8 @@ pub(super) struct Decoder {
     schema: SchemaRef,
     columns: Vec<Column>,
     state: State,
+    /// Values of rows that have been seen, row by row; they are decoded column by column.
+    cells: Vec<Cell>,
     /// The beginning of a row (or of the header) whose end has not come yet.
     partial: BytesMut,
     rows: usize,
@@ -58,6 +61,7 @@ impl Decoder {
             schema,
             columns,
             state: State::Header,
+            cells: Vec::new(),
             partial: BytesMut::new(),
             rows: 0,
             bytes: 0,
@@ -65,17 +69,34 @@ impl Decoder {
         }
     }
 
-    /// Takes the next chunk; the batches that it completed are in [`Decoder::next_batch`].
-    pub(super) fn push(&mut self, chunk: Bytes) -> Result<(), PostgresError> {
-        if self.partial.is_empty() {
-            let rest = self.read(&chunk)?;
-            self.partial.extend_from_slice(&chunk[chunk.len() - rest..]);
-        } else {
-            self.partial.extend_from_slice(&chunk);
-            let whole = std::mem::take(&mut self.partial);
-            let rest = self.read(&whole)?;
-            self.partial.extend_from_slice(&whole[whole.len() - rest..]);
+    /// Takes the next messages, with their tags and lengths; the batches that they completed are in
+    /// [`Decoder::next_batch`].
+    pub(super) fn messages(&mut self, bytes: &[u8]) -> Result<(), PostgresError> {
+        let mut at = 0;
+        while let Some(payload) = next_message(bytes, at) {
+            at = payload.end;
+            // As a rule a message is a row.
+            if self.partial.is_empty() {
+                let rest = self.read(&bytes[..at], payload.start)?;
+                self.partial.extend_from_slice(&bytes[at - rest..at]);
+            } else {
+                self.decode(bytes)?;
+                self.push(&bytes[payload])?;
+            }
         }
+        if at < bytes.len() {
+            return Err(malformed("a message that ends too early"));
+        }
+        self.decode(bytes)
+    }
+
+    /// Takes the next bytes of the transfer.
+    fn push(&mut self, bytes: &[u8]) -> Result<(), PostgresError> {
+        self.partial.extend_from_slice(bytes);
+        let whole = std::mem::take(&mut self.partial);
+        let rest = self.read(&whole, 0)?;
+        self.decode(&whole)?;
+        self.partial.extend_from_slice(&whole[whole.len() - rest..]);
         Ok(())
     }
 
@@ -95,47 +116,46 @@ impl Decoder {
         Ok(self.next_batch())
     }
 
-    /// Reads whole rows; the length of what is left of `data`.
-    fn read(&mut self, mut data: &[u8]) -> Result<usize, PostgresError> {
+    /// Finds the values of whole rows in `bytes`, from `at` on; the length of what is left.
+    fn read(&mut self, bytes: &[u8], mut at: usize) -> Result<usize, PostgresError> {
         if self.state == State::Header {
-            match header(data)? {
-                None => return Ok(data.len()),
-                Some(length) => data.advance(length),
+            match header(&bytes[at..])? {
+                None => return Ok(bytes.len() - at),
+                Some(length) => at += length,
             }
             self.state = State::Rows;
         }
         loop {
-            if self.state == State::End && !data.is_empty() {
+            if self.state == State::End && at < bytes.len() {
                 return Err(malformed("data after the trailer"));
             }
-            let Some(length) = self.row_length(data)? else {
-                return Ok(data.len());
+            let Some(end) = self.row(bytes, at)? else {
+                return Ok(bytes.len() - at);
             };
-            if length == 0 {
-                self.state = State::End;
-                data.advance(2);
-                if data.is_empty() {
-                    return Ok(0);
-                }
+            self.bytes += end - at;
+            at = end;
+            if self.state == State::End {
                 continue;
             }
-            self.row(&data[2..length])?;
-            data.advance(length);
             self.rows += 1;
-            self.bytes += length;
             if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
+                self.decode(bytes)?;
                 self.cut()?;
             }
         }
     }
 
-    /// Bytes of the row at the front, 0 for the trailer, nothing where it is not complete.
-    fn row_length(&self, data: &[u8]) -> Result<Option<usize>, PostgresError> {
-        let Some(count) = data.first_chunk::<2>() else {
+    /// Finds the values of the row (or trailer) at `at`; where it ends, nothing where it is not complete.
+    fn row(&mut self, bytes: &[u8], at: usize) -> Result<Option<usize>, PostgresError> {
+        let Some(count) = bytes[at..].first_chunk::<2>() else {
             return Ok(None);
         };
+        let mut at = at + 2;
         match i16::from_be_bytes(*count) {
-            -1 => return Ok(Some(0)),
+            -1 => {
+                self.state = State::End;
+                return Ok(Some(at));
+            }
             count if usize::try_from(count) == Ok(self.columns.len()) => {}
             count => {
                 return Err(malformed(&format!(
@@ -144,40 +164,39 @@ impl Decoder {
                 )));
             }
         }
-        let mut at = 2;
+        let before = self.cells.len();
         for _ in &self.columns {
-            let Some(length) = data.get(at..).and_then(<[u8]>::first_chunk::<4>) else {
+            let Some(length) = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>) else {
+                self.cells.truncate(before);
                 return Ok(None);
             };
             at += 4;
-            match i32::from_be_bytes(*length) {
-                -1 => {}
-                length => {
-                    at += usize::try_from(length).map_err(|_| malformed("a value of negative length"))?;
-                }
-            }
+            let cell = Cell::new(at, i32::from_be_bytes(*length));
+            let cell = cell.ok_or_else(|| malformed("a value of negative length"))?;
+            at += cell.len();
+            self.cells.push(cell);
         }
-        Ok((at <= data.len()).then_some(at))
+        if at > bytes.len() {
+            self.cells.truncate(before);
+            return Ok(None);
+        }
+        Ok(Some(at))
     }
 
-    /// One complete row, without its count.
-    fn row(&mut self, mut data: &[u8]) -> Result<(), PostgresError> {
-        for column in &mut self.columns {
-            // Measured by `row_length`.
-            let length = data.get_i32();
-            match usize::try_from(length) {
-                Ok(length) => {
-                    column.value(&data[..length])?;
-                    data.advance(length);
-                }
-                Err(_) => column.null(),
-            }
+    /// Decodes the values that have been found in `bytes`.
+    fn decode(&mut self, bytes: &[u8]) -> Result<(), PostgresError> {
+        let width = self.columns.len();
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            let cells = self.cells.get(at..).unwrap_or_default().iter().step_by(width);
+            column.extend(cells.map(|cell| cell.of(bytes)))?;
         }
+        self.cells.clear();
         Ok(())
     }
 
     fn cut(&mut self) -> Result<(), PostgresError> {
-        let arrays = self.columns.iter_mut().map(Column::finish).collect();
+        let arrays = self.columns.iter_mut().map(Column::finish);
+        let arrays = arrays.collect::<Result<_, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
         self.ready.push(batch);

@@ -1,7 +1,5 @@
 //! PostgreSQL's `numeric` as a decimal of a fixed scale, exactly or not at all.
 
-use bytes::Buf;
-
 const POSITIVE: u16 = 0x0000;
 const NEGATIVE: u16 = 0x4000;
 const NAN: u16 = 0xc000;
@@ -21,53 +19,108 @@ pub(super) enum NotDecimal {
     Malformed,
 }
 
-/// The value times `10^scale`. Digits come in base 10,000, the first with exponent `weight`.
-pub(super) fn decimal(mut data: &[u8], precision: u8, scale: i8) -> Result<i128, NotDecimal> {
-    if data.len() < 8 {
-        return Err(NotDecimal::Malformed);
+/// Powers of ten that a decimal can hold.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
     }
-    let count = usize::from(data.get_u16());
-    let weight = i32::from(data.get_i16());
-    let sign = data.get_u16();
-    let _display_scale = data.get_u16();
-    match sign {
-        POSITIVE | NEGATIVE => {}
-        NAN => return Err(NotDecimal::NotANumber),
-        INFINITY | NEGATIVE_INFINITY => return Err(NotDecimal::Infinity),
-        _ => return Err(NotDecimal::Malformed),
+    powers
+};
+
+/// What a decimal of one column looks like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    scale: i32,
+    /// The first number with too many digits; none where 38 are allowed, which nothing passes unnoticed.
+    limit: Option<i128>,
+}
+
+impl Form {
+    pub(super) fn new(precision: u8, scale: i8) -> Self {
+        Self {
+            scale: scale.into(),
+            limit: power(precision.into()),
+        }
     }
-    if data.len() != count * 2 {
-        return Err(NotDecimal::Malformed);
-    }
-    let mut value = 0_i128;
-    for at in 0..count {
-        let digit = i128::from(data.get_u16());
-        if digit > 9_999 {
+
+    /// The value times `10^scale`. Digits come in base 10,000, the first with exponent `weight`.
+    pub(super) fn decimal(self, data: &[u8]) -> Result<i128, NotDecimal> {
+        let (head, digits) = data.split_at_checked(8).ok_or(NotDecimal::Malformed)?;
+        let head = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+        let (count, weight, sign) = (head(0), i32::from(head(2).cast_signed()), head(4));
+        match sign {
+            POSITIVE | NEGATIVE => {}
+            NAN => return Err(NotDecimal::NotANumber),
+            INFINITY | NEGATIVE_INFINITY => return Err(NotDecimal::Infinity),
+            _ => return Err(NotDecimal::Malformed),
+        }
+        if digits.len() != usize::from(count) * 2 {
             return Err(NotDecimal::Malformed);
         }
-        if digit == 0 {
-            continue;
-        }
-        let exponent = (weight - at as i32) * 4 + i32::from(scale);
-        let part = if exponent >= 0 {
-            // 38 digits are the most there can be.
-            power(exponent)
-                .and_then(|power| digit.checked_mul(power))
-                .ok_or(NotDecimal::Precision)?
-        } else {
-            let divisor = power(-exponent).filter(|divisor| digit % divisor == 0);
-            digit / divisor.ok_or(NotDecimal::Scale)?
+        let value = match count {
+            0..=4 => self.short(digits, weight)?,
+            _ => self.long(digits, weight)?,
         };
-        value = value.checked_add(part).ok_or(NotDecimal::Precision)?;
+        if self.limit.is_some_and(|limit| value >= limit) {
+            return Err(NotDecimal::Precision);
+        }
+        Ok(if sign == NEGATIVE { -value } else { value })
     }
-    if power(i32::from(precision)).is_some_and(|limit| value >= limit) {
-        return Err(NotDecimal::Precision);
+
+    /// Of up to four digits in base 10,000, which is what most numbers have.
+    fn short(self, digits: &[u8], weight: i32) -> Result<i128, NotDecimal> {
+        let mut value = 0_u64;
+        for digit in digits.chunks_exact(2) {
+            value = value * 10_000 + u64::from(digit_of(digit)?);
+        }
+        if value == 0 {
+            return Ok(0);
+        }
+        let exponent = (weight + 1 - digits.len() as i32 / 2) * 4 + self.scale;
+        if exponent >= 0 {
+            let power = power(exponent).ok_or(NotDecimal::Precision)?;
+            return i128::from(value).checked_mul(power).ok_or(NotDecimal::Precision);
+        }
+        let divisor = 10_u64.checked_pow(exponent.unsigned_abs());
+        let divisor = divisor.filter(|divisor| value.is_multiple_of(*divisor));
+        Ok((value / divisor.ok_or(NotDecimal::Scale)?).into())
     }
-    Ok(if sign == NEGATIVE { -value } else { value })
+
+    fn long(self, digits: &[u8], weight: i32) -> Result<i128, NotDecimal> {
+        let mut value = 0_i128;
+        for (at, digit) in digits.chunks_exact(2).enumerate() {
+            let digit = i128::from(digit_of(digit)?);
+            if digit == 0 {
+                continue;
+            }
+            let exponent = (weight - at as i32) * 4 + self.scale;
+            let part = if exponent >= 0 {
+                // 38 digits are the most there can be.
+                power(exponent)
+                    .and_then(|power| digit.checked_mul(power))
+                    .ok_or(NotDecimal::Precision)?
+            } else {
+                let divisor = power(-exponent).filter(|divisor| digit % divisor == 0);
+                digit / divisor.ok_or(NotDecimal::Scale)?
+            };
+            value = value.checked_add(part).ok_or(NotDecimal::Precision)?;
+        }
+        Ok(value)
+    }
+}
+
+fn digit_of(bytes: &[u8]) -> Result<u16, NotDecimal> {
+    match u16::from_be_bytes([bytes[0], bytes[1]]) {
+        digit @ 0..=9_999 => Ok(digit),
+        _ => Err(NotDecimal::Malformed),
+    }
 }
 
 fn power(exponent: i32) -> Option<i128> {
-    10_i128.checked_pow(u32::try_from(exponent).ok()?)
+    POWERS.get(usize::try_from(exponent).ok()?).copied()
 }
 
 #[cfg(test)]
@@ -81,6 +134,10 @@ mod tests {
         out.extend(scale.to_be_bytes());
         digits.iter().for_each(|digit| out.extend(digit.to_be_bytes()));
         out
+    }
+
+    fn decimal(data: &[u8], precision: u8, scale: i8) -> Result<i128, NotDecimal> {
+        Form::new(precision, scale).decimal(data)
     }
 
     #[test]

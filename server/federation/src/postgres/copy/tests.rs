@@ -1,4 +1,4 @@
-//! The decoder against bytes: any cut into chunks gives the same rows, nothing malformed passes or panics.
+//! The decoder against bytes: any cut into messages gives the same rows, nothing malformed passes or panics.
 
 use arrow::array::{Array, Int32Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -37,17 +37,46 @@ fn transfer(rows: &[(Option<i32>, Option<&str>)]) -> Vec<u8> {
     out
 }
 
-/// All rows of a transfer in chunks that end at `cuts`.
-fn decoded(bytes: &[u8], cuts: &[usize]) -> Result<Vec<RecordBatch>, PostgresError> {
-    let mut decoder = decoder();
-    let (mut batches, mut from) = (Vec::new(), 0);
+/// The transfer in messages that end at `cuts`.
+fn messages(bytes: &[u8], cuts: &[usize]) -> Vec<u8> {
+    let (mut out, mut from) = (Vec::new(), 0);
     for to in cuts.iter().copied().chain([bytes.len()]) {
-        decoder.push(Bytes::copy_from_slice(&bytes[from..to]))?;
-        batches.extend(std::iter::from_fn(|| decoder.next_batch()));
+        out.push(b'd');
+        out.extend((to as u32 - from as u32 + 4).to_be_bytes());
+        out.extend(&bytes[from..to]);
         from = to;
     }
-    batches.extend(decoder.finish()?);
-    Ok(batches)
+    out
+}
+
+/// All rows of a transfer in messages that end at `cuts`, which come one by one, then all together.
+fn decoded(bytes: &[u8], cuts: &[usize]) -> Result<Vec<RecordBatch>, PostgresError> {
+    let taken = |chunks: &[Vec<u8>]| {
+        let mut decoder = decoder();
+        let mut batches = Vec::new();
+        for chunk in chunks {
+            decoder.messages(chunk)?;
+            batches.extend(std::iter::from_fn(|| decoder.next_batch()));
+        }
+        batches.extend(decoder.finish()?);
+        Ok::<_, PostgresError>(batches)
+    };
+    let ends: Vec<usize> = cuts.iter().copied().chain([bytes.len()]).collect();
+    let starts = [0].iter().chain(cuts);
+    let each: Vec<_> = starts
+        .zip(&ends)
+        .map(|(from, to)| messages(&bytes[*from..*to], &[]))
+        .collect();
+    let one_by_one = taken(&each);
+    let together = taken(&[messages(bytes, cuts)]);
+    match (one_by_one, together) {
+        (Ok(a), Ok(b)) => {
+            assert_eq!(a, b);
+            Ok(a)
+        }
+        (Err(error), Err(_)) => Err(error),
+        (a, b) => panic!("{a:?} one by one, {b:?} together"),
+    }
 }
 
 const ROWS: &[(Option<i32>, Option<&str>)] = &[
@@ -58,7 +87,7 @@ const ROWS: &[(Option<i32>, Option<&str>)] = &[
 ];
 
 #[test]
-fn chunks_may_end_anywhere() {
+fn messages_may_end_anywhere() {
     let bytes = transfer(ROWS);
     let whole = decoded(&bytes, &[]).unwrap();
     assert_eq!(whole.len(), 1);
@@ -102,7 +131,7 @@ fn no_columns_are_still_rows() {
     let mut bytes = SIGNATURE.to_vec();
     bytes.extend([0; 8]);
     bytes.extend([0, 0, 0, 0, 0, 0, 0xff, 0xff]);
-    decoder.push(bytes.into()).unwrap();
+    decoder.messages(&messages(&bytes, &[])).unwrap();
     assert_eq!(decoder.finish().unwrap().unwrap().num_rows(), 3);
 }
 
@@ -131,4 +160,14 @@ fn changed_bytes_never_panic() {
         refused += usize::from(decoded(&bytes, &[cut]).is_err());
     }
     assert!(refused > 1_000, "{refused}");
+}
+
+#[test]
+fn a_message_that_is_cut_off_is_refused() {
+    let bytes = messages(&transfer(ROWS), &[20, 40]);
+    for end in 1..bytes.len() {
+        let mut decoder = decoder();
+        let read = decoder.messages(&bytes[..end]).and_then(|()| decoder.finish());
+        assert!(read.is_err(), "{end}");
+    }
 }
