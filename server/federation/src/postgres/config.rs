@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::error::PostgresError;
@@ -249,23 +250,16 @@ impl Target {
     }
 }
 
-/// `%20` and the like.
+/// `%20` and the like; a `%` that begins no escape is refused.
 fn decoded(text: &str) -> Result<String, PostgresError> {
     let refused = || wrong("connection_url", "has a malformed `%` escape");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = rest.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
-        let byte = digits.and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        bytes.push(byte.ok_or_else(refused)?);
-        rest = &rest[2..];
+    let escapes = text.split('%').skip(1).map(|rest| rest.as_bytes().get(..2));
+    for digits in escapes {
+        let whole = digits.is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit));
+        whole.then_some(()).ok_or_else(refused)?;
     }
-    String::from_utf8(bytes).map_err(|_| refused())
+    let decoded = percent_decode_str(text).decode_utf8();
+    Ok(decoded.map_err(|_| refused())?.into_owned())
 }
 
 /// `500ms`, `30s`, `5m`, `2h`; more than nothing, less than a day.
@@ -385,6 +379,18 @@ mod tests {
             (
                 vec![("connection_url", "postgresql://db/")],
                 "property `connection_url`: names no database",
+            ),
+            (
+                vec![("connection_url", "postgresql://u:hunter2%+5@db/x")],
+                "property `connection_url`: has a malformed",
+            ),
+            (
+                vec![("connection_url", "postgresql://u:hunter2%C3@db/x")],
+                "property `connection_url`: has a malformed",
+            ),
+            (
+                vec![("connection_url", "postgresql://db/x%4")],
+                "property `connection_url`: has a malformed",
             ),
             (
                 vec![("connection_url", "postgresql://db/x?sslmode=require")],

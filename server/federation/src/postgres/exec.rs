@@ -170,14 +170,8 @@ impl Drop for Account {
 
 /// What the statements of one partition are made from.
 struct Start {
+    scan: PostgresScan,
     partition: usize,
-    database: Arc<Database>,
-    request: ScanRequest,
-    filters: Vec<Arc<dyn PhysicalExpr>>,
-    awaited: Arc<HashSet<u64>>,
-    sent: Arc<OnceLock<String>>,
-    snapshot: Arc<Snapshot>,
-    ranges: Arc<Ranges>,
     work: Arc<Work>,
     scope: RemoteScope,
 }
@@ -188,12 +182,13 @@ type Running = (Box<RemoteRows>, Arc<Account>);
 impl Start {
     /// Waits for what joins find out, and sends the next statement; `None` after the last one.
     async fn next(&self) -> Result<Option<Running>, Fault> {
+        let scan = &self.scan;
         let settle = || async {
-            dynamic::settled(&self.filters, &self.awaited).await;
-            let condition = dynamic::condition(&self.request.table, &self.filters);
+            dynamic::settled(&scan.filters, &scan.awaited).await;
+            let condition = dynamic::condition(&scan.request.table, &scan.filters);
             if condition.is_some() {
                 // An index may serve it: the first partition asks for all of it.
-                self.snapshot.expect_less(self.ranges.statements() - 1);
+                scan.snapshot.expect_less(scan.ranges.statements() - 1);
             }
             condition
         };
@@ -202,23 +197,23 @@ impl Start {
             return Ok(None);
         }
         // The first partition waits for a connection, so that the work gets done; what others take is free.
-        let (snapshot, waits) = (&self.snapshot, self.partition == 0);
-        if self.ranges.is_done(&self.work) {
+        let (snapshot, waits) = (&scan.snapshot, self.partition == 0);
+        if scan.ranges.is_done(&self.work) {
             return Ok(None);
         }
-        let lease = self.database.lease(snapshot, self.request.timeout, waits).await?;
+        let lease = scan.database.lease(snapshot, scan.request.timeout, waits).await?;
         let Some(lease) = lease else {
             return Ok(None);
         };
         let piece = match condition {
             Some(condition) => self.work.first().then_some(Some(condition.as_str())),
-            None => self.ranges.take(&self.work),
+            None => scan.ranges.take(&self.work),
         };
         let Some(piece) = piece else {
-            self.database.unused(snapshot, lease).await?;
+            scan.database.unused(snapshot, lease).await?;
             return Ok(None);
         };
-        let mut request = self.request.clone();
+        let mut request = scan.request.clone();
         if let Some(condition) = condition {
             request.and(condition);
         }
@@ -227,7 +222,7 @@ impl Start {
             request.and(range);
         }
         let observer = Arc::clone(&account) as Arc<dyn RowsObserver>;
-        let rows = self
+        let rows = scan
             .database
             .scan_in(lease, &request, observer, Arc::clone(snapshot));
         Ok(Some((Box::new(rows.await?), account)))
@@ -239,10 +234,10 @@ impl Start {
         if let Some(account) = &*counting {
             return Ok(Arc::clone(account));
         }
-        let catalog = self.database.name();
+        let catalog = self.scan.database.name();
         let sql = request.sql().map_err(|error| error.into_fault(catalog))?;
         // An execution that is repeated shows its first statement.
-        let _again = self.sent.set(sql.clone());
+        let _again = self.scan.sent.set(sql.clone());
         let account = Arc::new(Account {
             scope: self.scope.clone(),
             catalog: catalog.to_owned(),
@@ -343,14 +338,8 @@ impl ExecutionPlan for PostgresScan {
             "a remote scan without partition {partition}"
         );
         let start = Start {
+            scan: self.clone(),
             partition,
-            database: Arc::clone(&self.database),
-            request: self.request.clone(),
-            filters: self.filters.clone(),
-            awaited: Arc::clone(&self.awaited),
-            sent: Arc::clone(&self.sent),
-            snapshot: Arc::clone(&self.snapshot),
-            ranges: Arc::clone(&self.ranges),
             work: self.ranges.work(partition),
             scope: RemoteScope::of(&context).map_err(external)?,
         };
@@ -373,7 +362,8 @@ impl ExecutionPlan for PostgresScan {
                     };
                     let before = rows.received();
                     let timer = remote_time.timer();
-                    let next: Option<RecordBatch> = start.database.next(&mut rows).await.map_err(external)?;
+                    let next: Option<RecordBatch> =
+                        start.scan.database.next(&mut rows).await.map_err(external)?;
                     timer.done();
                     remote_bytes.add(usize::try_from(rows.received() - before).unwrap_or(usize::MAX));
                     if let Some(batch) = next {
