@@ -24,6 +24,7 @@ use crate::config::EngineConfig;
 use crate::connector::Connector;
 use crate::context::QueryContext;
 use crate::meters::Meters;
+use crate::namesakes::physical_rules;
 use crate::query::{Accounting, NoObserver, Prepared, QueryAccount, QueryFailure, QueryObserver, Submitted};
 use crate::remote_catalogs::{ConnectorFactory, RemoteCatalogs};
 use crate::resident::Watch;
@@ -304,6 +305,7 @@ fn base_state(runtime: &Arc<RuntimeEnv>, threads: usize) -> SessionState {
         .with_scalar_functions(functions.scalar)
         .with_aggregate_functions(functions.aggregate)
         .with_window_functions(functions.window)
+        .with_physical_optimizer_rules(physical_rules())
         .build()
 }
 

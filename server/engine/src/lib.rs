@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod memory;
 mod meters;
+mod namesakes;
 mod query;
 mod remote_catalogs;
 mod remote_store;

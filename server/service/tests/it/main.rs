@@ -32,6 +32,7 @@ mod ledger;
 mod lifecycle;
 mod limits;
 mod memory;
+mod namesakes;
 mod parameters;
 mod process;
 mod projection;

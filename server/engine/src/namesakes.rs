@@ -1,0 +1,195 @@
+//! DataFusion 55's physical pushdown of filters, kept from confusing columns of one name. It finds a filter's column in
+//! the input of a node by the name alone: of `a.n` and `b.n` side by side, as above a join, it takes the first, and rows
+//! are lost. Filters on such columns stop where the names meet; all others go on.
+
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::filter_pushdown::{
+    ChildFilterDescription, ChildPushdownResult, FilterDescription, FilterPushdownPhase,
+    FilterPushdownPropagation,
+};
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+    ReplaceChildrenOptions, replace_children_if_necessary,
+};
+
+/// DataFusion's rules, its pushdown of filters among them with guards.
+pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let rules = PhysicalOptimizer::new().rules.into_iter();
+    rules
+        .map(|rule| {
+            let any: &dyn Any = &*rule;
+            match any.is::<FilterPushdown>() {
+                true => Arc::new(Guarded(rule)) as _,
+                false => rule,
+            }
+        })
+        .collect()
+}
+
+/// The rule, run over a plan with guards where names meet.
+#[derive(Debug)]
+struct Guarded(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+
+impl PhysicalOptimizerRule for Guarded {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let guarded = plan.transform_up(|node| {
+            Ok(match unique(&node.schema()) {
+                unique if unique.len() == node.schema().fields().len() => Transformed::no(node),
+                unique => Transformed::yes(Arc::new(Guard { node, unique }) as Arc<dyn ExecutionPlan>),
+            })
+        })?;
+        let optimized = self.0.optimize(guarded.data, config)?;
+        match guarded.transformed {
+            true => unguarded(&optimized),
+            false => Ok(optimized),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}
+
+fn unguarded(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = plan.downcast_ref::<Guard>().map_or(plan, |guard| &guard.node);
+    let children = plan
+        .children()
+        .into_iter()
+        .map(unguarded)
+        .collect::<Result<_>>()?;
+    replace_children_if_necessary(Arc::clone(plan), children)
+}
+
+/// Columns whose names no other one has.
+fn unique(schema: &Schema) -> HashSet<usize> {
+    let mut named: HashMap<&str, usize> = HashMap::new();
+    for field in schema.fields() {
+        *named.entry(field.name()).or_default() += 1;
+    }
+    let fields = schema.fields().iter().enumerate();
+    fields
+        .filter(|(_, field)| named[field.name().as_str()] == 1)
+        .map(|(at, _)| at)
+        .collect()
+}
+
+/// A node whose columns are not all told apart by their names: filters on those that are pass. It is gone before the
+/// plan is.
+#[derive(Debug)]
+struct Guard {
+    node: Arc<dyn ExecutionPlan>,
+    unique: HashSet<usize>,
+}
+
+impl DisplayAs for Guard {
+    fn fmt_as(&self, _form: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Guard")
+    }
+}
+
+impl ExecutionPlan for Guard {
+    fn name(&self) -> &'static str {
+        "Guard"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.node.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.node]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _phase: FilterPushdownPhase,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        let told_apart = self.unique.clone();
+        let child =
+            ChildFilterDescription::from_child_with_allowed_indices(&filters, told_apart, &self.node)?;
+        Ok(FilterDescription::new().with_child(child))
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _phase: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(result))
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let node = children
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Arc::clone(&self.node));
+        let unique = self.unique.clone();
+        Ok(Arc::new(Self { node, unique }))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.node.execute(partition, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_pushdowns_are_guarded() {
+        let names: Vec<String> = physical_rules()
+            .iter()
+            .filter(|rule| {
+                let any: &dyn Any = &***rule;
+                any.is::<Guarded>()
+            })
+            .map(|rule| rule.name().to_owned())
+            .collect();
+        assert_eq!(names, ["FilterPushdown", "FilterPushdown(Post)"]);
+    }
+}

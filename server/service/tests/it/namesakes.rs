@@ -1,0 +1,62 @@
+//! Columns of one name from several tables, with limits and joins whose filters are known only while the query runs.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+
+use crate::harness::{BUCKET, Builder, TestServer};
+
+async fn table(server: &TestServer, name: &str, files: impl IntoIterator<Item = Vec<(i32, i32)>>) {
+    for (at, rows) in files.into_iter().enumerate() {
+        let column = |of: fn(&(i32, i32)) -> i32| Arc::new(Int32Array::from_iter_values(rows.iter().map(of)));
+        let columns: [(&str, ArrayRef); 2] = [("id", column(|row| row.0)), ("amount", column(|row| row.1))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        server.put(&format!("{name}/{at:02}.parquet"), &batch);
+    }
+    let ddl = format!("CREATE EXTERNAL TABLE {name} (id int, amount int) STORED AS PARQUET");
+    server
+        .query(&format!("{ddl} LOCATION 's3://{BUCKET}/{name}/'"))
+        .await;
+}
+
+/// What a limit or a join finds out about one of two columns `amount` says nothing of the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_that_are_found_out_are_for_the_column_they_are_about() {
+    let server = Builder::default().start().await;
+    // More rows in each file than a batch has, so that something is found out before the next file is opened.
+    let file = |at: i32| (0..10_000).map(|n| (n % 100 + 1, at * 10_000 + n)).collect();
+    table(&server, "orders", (0..12).map(file)).await;
+    table(
+        &server,
+        "payments",
+        [(1..=100).map(|id| (id, 101 - id)).collect()],
+    )
+    .await;
+    table(&server, "customers", [(1..=100).map(|id| (id, 0)).collect()]).await;
+    table(&server, "few", [vec![(7, 94)]]).await;
+    let joined = "FROM orders o JOIN payments p ON o.id = p.id JOIN customers c ON p.id = c.id";
+    for (sql, expected) in [
+        (
+            format!("SELECT o.amount, p.amount {joined} ORDER BY p.amount, o.amount DESC LIMIT 1"),
+            ["119999", "1"].as_slice(),
+        ),
+        (
+            format!("SELECT p.amount, o.amount {joined} ORDER BY o.amount DESC, p.amount LIMIT 1"),
+            &["1", "119999"],
+        ),
+        (
+            format!(
+                "SELECT count(*), min(o.amount), max(p.amount) {joined} JOIN few f ON f.amount = p.amount"
+            ),
+            &["1200", "6", "94"],
+        ),
+        (
+            format!(
+                "SELECT count(*), min(p.amount), max(o.amount) {joined} JOIN few f ON f.amount = o.amount"
+            ),
+            &["1", "6", "94"],
+        ),
+    ] {
+        assert_eq!(server.query(&sql).await.rows, [expected], "{sql}");
+    }
+}
