@@ -202,24 +202,28 @@ async fn copy(lease: &Lease, request: &ScanRequest, sql: &str) -> Result<Transfe
         let path = client.batch_execute(passthrough::SEARCH_PATH).await;
         path.map_err(PostgresError::running)?;
     }
-    // Parsing locks the table against changes until the transaction ends, so what is checked here is what is sent.
-    prepare(client, request, sql).await?;
-    if let Some(query) = &request.table.query {
-        // What is computed from a column means what it should only for the type it was made for.
-        let reads = query.reads.iter().map(|(table, columns)| async move {
-            let whole = ScanRequest {
-                table: Arc::clone(table),
-                projection: columns.clone(),
-                filter: None,
-                limit: None,
-                timeout: None,
-            };
-            prepare(client, &whole, &whole.sql()?).await
-        });
-        futures::future::try_join_all(reads).await?;
-    }
-    let rows = lease.expect_rows()?;
+    // What is computed from a column means what it should only for the type it was made for.
+    let reads = request.table.query.iter().flat_map(|query| &query.reads);
+    let reads = reads.map(|(table, columns)| async move {
+        let whole = ScanRequest {
+            table: Arc::clone(table),
+            projection: columns.clone(),
+            filter: None,
+            limit: None,
+            timeout: None,
+        };
+        prepare(client, &whole, &whole.sql()?).await
+    });
     let copying = format!("COPY ({sql}) TO STDOUT (FORMAT binary)");
+    let copying = async { client.prepare(&copying).await.map_err(PostgresError::running) };
+    // Parsing locks the tables against changes until the transaction ends, so what is checked here is what is sent. All
+    // of it goes together, and is answered in this order.
+    let (_, _, copying) = futures::try_join!(
+        prepare(client, request, sql),
+        futures::future::try_join_all(reads),
+        copying
+    )?;
+    let rows = lease.expect_rows()?;
     let end = client.copy_out(&copying).await.map_err(PostgresError::running)?;
     let end = Box::pin(end);
     Ok(Transfer { rows, end })
