@@ -5,6 +5,7 @@ mod build_sides;
 mod estimate;
 mod explain;
 mod history;
+mod join_groups;
 mod limits;
 mod physical;
 mod pieces;

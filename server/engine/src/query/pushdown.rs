@@ -1,6 +1,5 @@
 //! Parts of an optimized plan that another database computes: the largest ones that its connector takes over.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -10,6 +9,7 @@ use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection};
 
+use super::join_groups::{self, Remotes};
 use crate::connector::remote_catalog;
 use crate::resolve::Resolver;
 
@@ -30,22 +30,112 @@ pub(crate) fn optimize(
     if remote_catalog(plan, resolver, current).is_none() {
         return Ok(optimized);
     }
-    let parts = Parts { resolver, current };
+    let databases = Databases { resolver, current };
+    let optimized = join_groups::grouped(optimized, &databases)?;
+    let mut parts = Parts {
+        resolver,
+        nodes: databases.surveyed(&optimized)?,
+        next: 0,
+    };
     let folded = optimized.transform_down_with_subqueries(|node| parts.replaced(node))?;
     Ok(folded.data)
 }
 
-struct Parts<'a> {
+struct Databases<'a> {
     resolver: &'a Resolver,
     current: &'a str,
 }
 
-impl Parts<'_> {
-    fn replaced(&self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-        if matches!(node, LogicalPlan::TableScan(_)) {
-            return Ok(Transformed::no(node));
+/// Of which catalogs the tables of a plan are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Tables {
+    None,
+    Of(String),
+    Several,
+}
+
+impl Tables {
+    fn and(&mut self, other: &Self) {
+        if *self == Self::None {
+            self.clone_from(other);
+        } else if *other != Self::None && self != other {
+            *self = Self::Several;
         }
-        let Some(catalog) = self.only_catalog(&node)? else {
+    }
+}
+
+/// A node of a plan, in the order of a walk from above: subqueries of a node, then its inputs.
+struct Node {
+    tables: Tables,
+    /// It, and all below it.
+    nodes: usize,
+}
+
+impl Databases<'_> {
+    /// All nodes, each looked at once.
+    fn surveyed(&self, plan: &LogicalPlan) -> Result<Vec<Node>> {
+        let mut nodes = Vec::new();
+        self.survey(plan, &mut nodes)?;
+        Ok(nodes)
+    }
+
+    fn survey(&self, plan: &LogicalPlan, nodes: &mut Vec<Node>) -> Result<Tables> {
+        let at = nodes.len();
+        let mut tables = match plan {
+            LogicalPlan::TableScan(scan) => {
+                Tables::Of(scan.table_name.catalog().unwrap_or(self.current).to_owned())
+            }
+            _ => Tables::None,
+        };
+        nodes.push(Node {
+            tables: Tables::None,
+            nodes: 0,
+        });
+        plan.apply_subqueries(|below| {
+            tables.and(&self.survey(below, nodes)?);
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        for below in plan.inputs() {
+            tables.and(&self.survey(below, nodes)?);
+        }
+        nodes[at] = Node {
+            tables: tables.clone(),
+            nodes: nodes.len() - at,
+        };
+        Ok(tables)
+    }
+}
+
+impl Remotes for Databases<'_> {
+    fn catalog(&self, plan: &LogicalPlan) -> Option<String> {
+        match self.survey(plan, &mut Vec::new()) {
+            Ok(Tables::Of(name)) if self.resolver.connector(&name).is_some() => Some(name),
+            _ => None,
+        }
+    }
+
+    fn computes(&self, catalog: &str, plan: &LogicalPlan) -> bool {
+        let connector = self.resolver.connector(catalog);
+        connector.is_some_and(|connector| connector.compute(plan).is_some())
+    }
+}
+
+struct Parts<'a> {
+    resolver: &'a Resolver,
+    /// Those of the plan, and how many of them have been passed.
+    nodes: Vec<Node>,
+    next: usize,
+}
+
+impl Parts<'_> {
+    fn replaced(&mut self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        let at = self.next;
+        self.next += 1;
+        let only = match self.nodes.get(at).map(|node| &node.tables) {
+            Some(Tables::Of(name)) => self.resolver.connector(name),
+            _ => None,
+        };
+        let Some(connector) = only.filter(|_| !matches!(node, LogicalPlan::TableScan(_))) else {
             return Ok(Transformed::no(node));
         };
         let sort = match &node {
@@ -54,10 +144,10 @@ impl Parts<'_> {
             other if is_ordered(other) => return Ok(Transformed::no(node)),
             _ => None,
         };
-        let connector = self.resolver.connector(&catalog);
-        let Some(table) = connector.and_then(|connector| connector.compute(&node)) else {
+        let Some(table) = connector.compute(&node) else {
             return Ok(Transformed::no(node));
         };
+        self.next = at + self.nodes[at].nodes;
         let mut part = scan(&node, table)?;
         if let Some(mut sort) = sort {
             // The first rows come from there; that they come in order is seen to here.
@@ -65,22 +155,6 @@ impl Parts<'_> {
             part = LogicalPlan::Sort(sort);
         }
         Ok(Transformed::new(part, true, TreeNodeRecursion::Jump))
-    }
-
-    /// The catalog of all tables of a plan, where that is one and another database's.
-    fn only_catalog(&self, plan: &LogicalPlan) -> Result<Option<String>> {
-        let mut found = BTreeSet::new();
-        plan.apply_with_subqueries(|node| {
-            if let LogicalPlan::TableScan(scan) = node {
-                found.insert(scan.table_name.catalog().unwrap_or(self.current).to_owned());
-            }
-            Ok(match found.len() {
-                0 | 1 => TreeNodeRecursion::Continue,
-                _ => TreeNodeRecursion::Stop,
-            })
-        })?;
-        let only = found.pop_first().filter(|_| found.is_empty());
-        Ok(only.filter(|name| self.resolver.connector(name).is_some()))
     }
 }
 

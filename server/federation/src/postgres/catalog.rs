@@ -71,6 +71,15 @@ pub(super) struct RemoteQuery {
     pub reads: Vec<(Arc<RemoteTable>, Vec<usize>)>,
 }
 
+/// What is known of the values of a column.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Known {
+    /// How many different ones; below 0, what part of the rows has one of its own.
+    pub distinct: Option<f64>,
+    /// Bytes of one of them.
+    pub width: Option<i32>,
+}
+
 /// A column.
 #[derive(Debug, Clone)]
 pub struct RemoteColumn {
@@ -80,6 +89,8 @@ pub struct RemoteColumn {
     pub shown: String,
     /// Its type, as the database writes it.
     pub type_name: String,
+    /// What the database's statistics say of its values.
+    pub(super) known: Known,
     /// How texts of it compare.
     pub(super) collation: Collation,
     pub(super) mapping: Mapping,
@@ -228,6 +239,19 @@ const COLUMNS: &str = "WITH RECURSIVE step(relation, attnum, type, modifier) AS 
     LEFT JOIN pg_collation c ON c.oid = a.attcollation \
     ORDER BY a.attrelid, a.attnum";
 
+/// What ANALYZE has found, and which columns are unique by themselves. Where a table has others that inherit from it,
+/// the line that counts these too comes last.
+const KNOWN: &str = "SELECT a.attname, \
+      CASE WHEN i.indrelid IS NULL THEN s.n_distinct ELSE -1 END::float8, s.avg_width \
+    FROM pg_class c \
+    JOIN pg_namespace n ON n.oid = c.relnamespace \
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+    LEFT JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname \
+    LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL \
+      AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum \
+    WHERE n.nspname = $1 AND c.relname = $2 \
+    ORDER BY s.inherited NULLS FIRST";
+
 /// Schemas, as the database writes them, sorted.
 pub(super) async fn schemas(client: &Client, config: &PostgresConfig) -> Result<Vec<String>, PostgresError> {
     let rows = client
@@ -253,15 +277,19 @@ pub(super) async fn relations(
         .map(|row| cell::<Oid>(row, 0))
         .collect::<Result<Vec<_>, _>>()?;
     let mut columns: HashMap<Oid, Vec<RemoteColumn>> = HashMap::new();
-    for row in &client
-        .query(COLUMNS, &[&ids])
-        .await
-        .map_err(PostgresError::running)?
-    {
-        columns
-            .entry(cell(row, 8)?)
-            .or_default()
-            .push(column(row, config)?);
+    let (described, known) = futures::try_join!(
+        async {
+            client
+                .query(COLUMNS, &[&ids])
+                .await
+                .map_err(PostgresError::running)
+        },
+        known(client, schema, name),
+    )?;
+    for row in &described {
+        let mut column = column(row, config)?;
+        column.known = known.get(&column.name).copied().unwrap_or_default();
+        columns.entry(cell(row, 8)?).or_default().push(column);
     }
     let mut found = Vec::with_capacity(rows.len());
     for (row, id) in rows.iter().zip(ids) {
@@ -277,6 +305,27 @@ pub(super) async fn relations(
         }
     }
     Ok(found)
+}
+
+/// What is known of the columns of one table; lists of many do without.
+async fn known(
+    client: &Client,
+    schema: &str,
+    table: Option<&str>,
+) -> Result<HashMap<String, Known>, PostgresError> {
+    let Some(table) = table else {
+        return Ok(HashMap::new());
+    };
+    let rows = client.query(KNOWN, &[&schema, &table]).await;
+    let rows = rows.map_err(PostgresError::running)?;
+    let known = rows.iter().map(|row| {
+        let known = Known {
+            distinct: cell(row, 1)?,
+            width: cell(row, 2)?,
+        };
+        Ok((cell(row, 0)?, known))
+    });
+    known.collect()
 }
 
 /// -1 says that nobody has counted; before PostgreSQL 14 an empty table says the same.
@@ -304,6 +353,7 @@ fn column(row: &Row, config: &PostgresConfig) -> Result<RemoteColumn, PostgresEr
         shown: name.to_lowercase(),
         name,
         type_name: cell(row, 1)?,
+        known: Known::default(),
         collation: Collation {
             oid: cell(row, 9)?,
             deterministic: cell(row, 7)?,

@@ -215,11 +215,12 @@ impl Database {
         }
     }
 
-    /// How many rows the database expects of a scan. Where a condition is on a table that is not small, its planner is
-    /// asked, if a connection is free; a join keeps the smaller side in memory by that.
+    /// How many rows the database expects of a scan. Where a condition is on a table that is not small, and where it
+    /// joins, its planner is asked, if a connection is free; a join keeps the smaller side in memory by that.
     pub(super) async fn expected_rows(&self, request: &ScanRequest) -> Option<u64> {
         let all = request.table.estimated_rows;
-        let narrowed = request.filter.is_some() || request.table.is_statement();
+        let narrowed =
+            request.filter.is_some() || request.table.is_statement() || request.table.query.is_some();
         let asked = narrowed && all.is_none_or(|rows| rows > WORTH_AN_ESTIMATE);
         let rows = match asked {
             true => self.explained_rows(request).await.or(all),

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use tokio_postgres::types::{Kind, Type};
 use tokio_postgres::{Client, Column};
 
-use super::catalog::{RemoteColumn, RemoteTable};
+use super::catalog::{Known, RemoteColumn, RemoteTable};
 use super::config::NumericMapping;
 use super::error::PostgresError;
 use super::mapping::{Element, PgType, mapping};
@@ -79,6 +79,7 @@ fn column(
         name: format!("c{at}"),
         shown,
         type_name: of.name().to_owned(),
+        known: Known::default(),
         // Its collation is not announced.
         collation: Collation::mixed(false),
         mapping: mapping(&pg_type, numeric),

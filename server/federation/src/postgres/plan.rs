@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 };
 
 use super::aggregate;
-use super::catalog::{RemoteColumn, RemoteQuery, RemoteTable};
+use super::catalog::{Known, RemoteColumn, RemoteQuery, RemoteTable};
 use super::database::Database;
 use super::expression::{self, Names};
 use super::select::Select;
@@ -45,6 +45,7 @@ pub(super) fn query(database: &Arc<Database>, plan: &LogicalPlan) -> Option<Remo
             shown: name.clone(),
             name,
             type_name: String::new(),
+            known: Known::default(),
             collation: value.collation,
             mapping: value.mapping.clone(),
         })

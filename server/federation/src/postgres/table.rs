@@ -5,6 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
@@ -45,6 +47,28 @@ impl TableProvider for PostgresTable {
             RelationKind::View | RelationKind::MaterializedView => TableType::View,
             RelationKind::Table | RelationKind::ForeignTable => TableType::Base,
         }
+    }
+
+    /// By the statistics of the database, for the order of joins; nothing where it has none.
+    fn statistics(&self) -> Option<Statistics> {
+        let rows = usize::try_from(self.table.estimated_rows?).ok()?;
+        let mut statistics = Statistics::new_unknown(self.table.schema());
+        statistics.num_rows = Precision::Inexact(rows);
+        for (of, column) in statistics.column_statistics.iter_mut().zip(&self.table.columns) {
+            if let Some(distinct) = column.known.distinct.filter(|known| *known != 0.0) {
+                // Below 0 it is a part of the rows.
+                let distinct = if distinct < 0.0 {
+                    -distinct * rows as f64
+                } else {
+                    distinct
+                };
+                of.distinct_count = Precision::Inexact(distinct as usize);
+            }
+            if let Some(width) = column.known.width.and_then(|width| usize::try_from(width).ok()) {
+                of.byte_size = Precision::Inexact(width.saturating_mul(rows));
+            }
+        }
+        Some(statistics)
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

@@ -24,6 +24,7 @@ fn column(name: &str, of: &Type, modifier: i32) -> RemoteColumn {
         name: name.to_owned(),
         shown: name.to_lowercase(),
         type_name: of.name().to_owned(),
+        known: Default::default(),
         collation: Collation {
             oid: 100,
             deterministic: name != "loose",

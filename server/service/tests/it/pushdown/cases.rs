@@ -94,12 +94,22 @@ fn constants(kind: Kind) -> &'static [&'static str] {
 }
 
 impl Case {
+    /// Of any shape.
     pub fn new(seed: u64) -> Self {
+        Self::of(seed, Generator::query)
+    }
+
+    /// Tables of the database on both sides of the lake's.
+    pub fn split(seed: u64) -> Self {
+        Self::of(seed, Generator::split)
+    }
+
+    fn of(seed: u64, query: impl Fn(&mut Generator) -> (Vec<Output>, String)) -> Self {
         let mut generator = Generator {
             dice: StdRng::seed_from_u64(seed),
             same: true,
         };
-        let (outputs, body) = generator.query();
+        let (outputs, body) = query(&mut generator);
         let list: Vec<String> = outputs
             .iter()
             .enumerate()

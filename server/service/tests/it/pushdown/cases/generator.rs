@@ -258,6 +258,38 @@ impl Generator {
         (outputs, format!("SELECT @ {from}{filter}{limit}"))
     }
 
+    /// Tables of the database on both sides of the lake's: those that hang on another one may move to it.
+    pub(super) fn split(&mut self) -> (Vec<Output>, String) {
+        let tables = (
+            self.pick(&["a", "b"]),
+            self.pick(&["a", "b"]),
+            self.pick(&["a", "b"]),
+        );
+        let lake = self.equality((tables.0, "l"));
+        let near = self.equality((tables.0, tables.1)).replace("{y.", "{z.");
+        let mut from = format!(
+            "FROM [{}] x JOIN [l] y ON {lake} JOIN [{}] z ON {near}",
+            tables.0, tables.1
+        );
+        let mut sources = vec![("x", tables.0), ("y", "l"), ("z", tables.1)];
+        if self.one_in(2) {
+            let far = self
+                .equality((tables.1, tables.2))
+                .replace("{y.", "{w.")
+                .replace("{x.", "{z.");
+            let kind = self.pick(&["JOIN", "JOIN", "LEFT JOIN"]);
+            from.push_str(&format!(" {kind} [{}] w ON {far}", tables.2));
+            sources.push(("w", tables.2));
+        }
+        let (alias, table) = *sources.choose(&mut self.dice).unwrap();
+        from.push_str(&self.filter(alias, table));
+        if self.one_in(2) {
+            let keys = self.outputs(&sources[..1], false);
+            return self.grouped(keys, &sources, &from);
+        }
+        (self.outputs(&sources, true), format!("SELECT @ {from}"))
+    }
+
     fn groups(&mut self) -> (Vec<Output>, String) {
         let table = self.table();
         let keys = if self.one_in(3) {
