@@ -1,17 +1,20 @@
 //! DataFusion 55's physical pushdown of filters, kept from confusing columns of one name. It finds a filter's column in
-//! the input of a node by the name alone: of `a.n` and `b.n` side by side, as above a join, it takes the first, and rows
-//! are lost. Filters on such columns stop where the names meet; all others go on.
+//! the input of a node by the name alone: of `a.n` and `b.n` side by side, as above a join, it takes the first; for the
+//! key `a.id = b.a_id` of a semi join it takes `b.id`. Rows are lost then. Filters on such columns stop there; all others
+//! go on.
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
+use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -19,6 +22,7 @@ use datafusion::physical_plan::filter_pushdown::{
     ChildFilterDescription, ChildPushdownResult, FilterDescription, FilterPushdownPhase,
     FilterPushdownPropagation,
 };
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
     ReplaceChildrenOptions, replace_children_if_necessary,
@@ -48,17 +52,7 @@ impl PhysicalOptimizerRule for Guarded {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let guarded = plan.transform_up(|node| {
-            Ok(match unique(&node.schema()) {
-                unique if unique.len() == node.schema().fields().len() => Transformed::no(node),
-                unique => Transformed::yes(Arc::new(Guard { node, unique }) as Arc<dyn ExecutionPlan>),
-            })
-        })?;
-        let optimized = self.0.optimize(guarded.data, config)?;
-        match guarded.transformed {
-            true => unguarded(&optimized),
-            false => Ok(optimized),
-        }
+        unguarded(&self.0.optimize(guarded(&plan)?, config)?)
     }
 
     fn name(&self) -> &str {
@@ -70,13 +64,45 @@ impl PhysicalOptimizerRule for Guarded {
     }
 }
 
+/// The plan with a guard above each input in which a name leads to another column than the one that is meant.
+fn guarded(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let children = plan.children().into_iter().enumerate().map(|(at, child)| {
+        let mut certain = unique(&child.schema());
+        certain.retain(|column| !mistaken(plan, at, *column));
+        let node = guarded(child)?;
+        Ok(match certain.len() == child.schema().fields().len() {
+            true => node,
+            false => Arc::new(Guard { node, certain }) as Arc<dyn ExecutionPlan>,
+        })
+    });
+    let children = children.collect::<Result<_>>()?;
+    replace_children_if_necessary(Arc::clone(plan), children)
+}
+
+/// Whether a filter on a key of a semi join, which the other side is asked too, would be asked there of this column,
+/// though it is not the one that the key is compared with.
+fn mistaken(plan: &Arc<dyn ExecutionPlan>, side: usize, column: usize) -> bool {
+    let Some(join) = plan.downcast_ref::<HashJoinExec>() else {
+        return false;
+    };
+    let (asks, schema) = match (join.join_type(), side) {
+        (JoinType::LeftSemi, 1) => (0, join.right().schema()),
+        (JoinType::RightSemi, 0) => (1, join.left().schema()),
+        _ => return false,
+    };
+    let name = schema.field(column).name();
+    join.on().iter().any(|(left, right)| {
+        let (key, compared) = if asks == 0 { (left, right) } else { (right, left) };
+        let key = key.downcast_ref::<Column>();
+        let compared = compared.downcast_ref::<Column>();
+        key.is_some_and(|key| key.name() == name) && compared.is_none_or(|other| other.index() != column)
+    })
+}
+
 fn unguarded(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let plan = plan.downcast_ref::<Guard>().map_or(plan, |guard| &guard.node);
-    let children = plan
-        .children()
-        .into_iter()
-        .map(unguarded)
-        .collect::<Result<_>>()?;
+    let children = plan.children().into_iter().map(unguarded);
+    let children = children.collect::<Result<_>>()?;
     replace_children_if_necessary(Arc::clone(plan), children)
 }
 
@@ -93,12 +119,12 @@ fn unique(schema: &Schema) -> HashSet<usize> {
         .collect()
 }
 
-/// A node whose columns are not all told apart by their names: filters on those that are pass. It is gone before the
-/// plan is.
+/// A node not all of whose columns are found by their names: filters on those that are pass. It is gone before the plan
+/// is.
 #[derive(Debug)]
 struct Guard {
     node: Arc<dyn ExecutionPlan>,
-    unique: HashSet<usize>,
+    certain: HashSet<usize>,
 }
 
 impl DisplayAs for Guard {
@@ -133,9 +159,8 @@ impl ExecutionPlan for Guard {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         _config: &ConfigOptions,
     ) -> Result<FilterDescription> {
-        let told_apart = self.unique.clone();
-        let child =
-            ChildFilterDescription::from_child_with_allowed_indices(&filters, told_apart, &self.node)?;
+        let certain = self.certain.clone();
+        let child = ChildFilterDescription::from_child_with_allowed_indices(&filters, certain, &self.node)?;
         Ok(FilterDescription::new().with_child(child))
     }
 
@@ -157,8 +182,8 @@ impl ExecutionPlan for Guard {
             .into_iter()
             .next()
             .unwrap_or_else(|| Arc::clone(&self.node));
-        let unique = self.unique.clone();
-        Ok(Arc::new(Self { node, unique }))
+        let certain = self.certain.clone();
+        Ok(Arc::new(Self { node, certain }))
     }
 
     fn with_new_children(

@@ -60,3 +60,27 @@ async fn filters_that_are_found_out_are_for_the_column_they_are_about() {
         assert_eq!(server.query(&sql).await.rows, [expected], "{sql}");
     }
 }
+
+/// The key of EXISTS is compared with one column of the subquery's table, whose other column has the key's name.
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_on_the_key_of_exists_are_for_the_column_it_is_compared_with() {
+    let server = Builder::default().start().await;
+    table(&server, "few", [vec![(5, 0)]]).await;
+    table(&server, "a", [(1..=2_000).map(|id| (id, 1)).collect()]).await;
+    // Here `amount` is what refers to `a`.
+    table(&server, "b", [(1..=4_000).map(|n| (n + 100_000, n)).collect()]).await;
+    let exists = "SELECT a.id, a.amount FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.amount = a.id AND b.id > a.amount)";
+    for (sql, expected) in [
+        (
+            format!("SELECT f.id, s.id FROM few f LEFT JOIN ({exists}) s ON f.id = s.id"),
+            [["5", "5"]],
+        ),
+        (
+            format!("SELECT f.id, s.id FROM few f JOIN ({exists} LIMIT 100000) s ON f.id = s.id"),
+            [["5", "5"]],
+        ),
+        (format!("{exists} ORDER BY a.id DESC LIMIT 1"), [["2000", "1"]]),
+    ] {
+        assert_eq!(server.query(&sql).await.rows, expected, "{sql}");
+    }
+}
