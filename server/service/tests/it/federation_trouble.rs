@@ -10,16 +10,13 @@ use crate::harness::{PATIENCE, one};
 const SETUP: &str = "
     CREATE TABLE few AS SELECT n FROM generate_series(1, 3) n; CREATE SCHEMA sales;
     CREATE VIEW sales.slow AS SELECT pg_sleep(600) IS NULL AS s;
-    CREATE ROLE reader LOGIN PASSWORD 'reader''s'; GRANT USAGE ON SCHEMA sales TO reader;
+    CREATE ROLE reader LOGIN PASSWORD 'reader''s' CONNECTION LIMIT 2; GRANT USAGE ON SCHEMA sales TO reader;
     GRANT SELECT ON ALL TABLES IN SCHEMA public, sales TO reader;";
 
-/// Two connections are for ordinary roles; another server of ours has both.
+/// Two connections are for our role; another server of ours has both.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_without_a_free_connection_says_so_and_recovers() {
-    let postgres = Postgres::builder()
-        .setting("max_connections", "5")
-        .setting("superuser_reserved_connections", "3")
-        .start();
+    let postgres = Postgres::start();
     postgres.sql(SETUP);
     let (busy, server) = (beside(&postgres).await, beside(&postgres).await);
     let slow = "SELECT * FROM pg.sales.slow";
