@@ -115,6 +115,18 @@ async fn tls_verifies_authority_and_name() {
         let fault = catalog(host, parameters).schemas().await.unwrap_err();
         assert!(fault.to_string().contains(error), "{host} {parameters}: {fault}");
     }
+    // Many rows, and a cancel request, go the same way.
+    server.sql(BIG);
+    let catalog = catalog("localhost", &trusted);
+    let big = request(&catalog, "public", "big", &[]).await;
+    let all = batches(&catalog, &big).await.unwrap();
+    assert_eq!(all.iter().map(|batch| batch.num_rows()).sum::<usize>(), 200_000);
+    let mut rows_of = catalog.scan(&big, Arc::new(Counted::default())).await.unwrap();
+    assert!(catalog.next(&mut rows_of).await.unwrap().is_some());
+    assert_eq!(activity(&server, "active"), 1);
+    drop(rows_of);
+    until_idle(&server).await;
+    assert!(server.log().contains("canceling statement due to user request"));
     std::fs::remove_file(file).unwrap();
 }
 
