@@ -219,8 +219,8 @@ impl Database {
     /// joins, its planner is asked, if a connection is free; a join keeps the smaller side in memory by that.
     pub(super) async fn expected_rows(&self, request: &ScanRequest) -> Option<u64> {
         let all = request.table.estimated_rows;
-        let narrowed =
-            request.filter.is_some() || request.table.is_statement() || request.table.query.is_some();
+        let joined = (request.table.query.as_ref()).is_some_and(|query| query.reads.len() > 1);
+        let narrowed = request.filter.is_some() || request.table.is_statement() || joined;
         let asked = narrowed && all.is_none_or(|rows| rows > WORTH_AN_ESTIMATE);
         let rows = match asked {
             true => self.explained_rows(request).await.or(all),
