@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Rows of each row group; the default is that of DuckDB's writer
     #[arg(long, value_name = "N", default_value_t = 122_880)]
     row_group_rows: usize,
+    /// Only these queries, by number
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=22))]
+    queries: Vec<u8>,
     /// Keeps the generated files here, for the next time; one directory per scale and size of row groups
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -65,7 +68,7 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<(), Fa
         .unwrap_or_else(|| generated.path().to_owned());
     std::fs::create_dir_all(&root)?;
     let lake = generate(&root.canonicalize()?, options)?;
-    let queries = queries(options.scale)?;
+    let queries = queries(options)?;
     report.line(&format!(
         "tpch: scale {}, local files with row groups of {}; median of {} after one run that is not counted\n",
         options.scale, options.row_group_rows, options.runs
@@ -97,13 +100,14 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<(), Fa
             cells: Vec::new(),
         })
         .collect();
-    for sql in &queries {
+    for (_, sql) in &queries {
         let cells = in_turn(&mut engines, sql, options.runs).await?;
         for (column, cell) in columns.iter_mut().zip(cells) {
             column.cells.push(cell);
         }
     }
-    show(&columns, report)
+    let names: Vec<String> = queries.into_iter().map(|(name, _)| name).collect();
+    show(&names, &columns, report)
 }
 
 /// Seconds of one query on each engine, which take turns, so that what else the machine does meets all of them alike.
@@ -212,40 +216,41 @@ fn generate(root: &Path, options: &Options) -> Result<PathBuf, Failure> {
     Ok(lake)
 }
 
-/// `testdata/tpch/`, with the fraction of query 11 that the scale asks for.
-fn queries(scale: f64) -> Result<Vec<String>, Failure> {
+/// `testdata/tpch/` by name, with the fraction of query 11 that the scale asks for.
+fn queries(options: &Options) -> Result<Vec<(String, String)>, Failure> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tpch");
-    let fraction = format!("{:.10}", 0.0001 / scale);
+    let fraction = format!("{:.10}", 0.0001 / options.scale);
     (1..=22)
+        .filter(|number| options.queries.is_empty() || options.queries.contains(number))
         .map(|number| {
             let text = std::fs::read_to_string(folder.join(format!("q{number:02}.sql")))?;
-            Ok(text.replace(":fraction", &fraction))
+            Ok((format!("Q{number}"), text.replace(":fraction", &fraction)))
         })
         .collect()
 }
 
-fn show(columns: &[Column], report: &mut Report) -> Result<(), Failure> {
+fn show(names: &[String], columns: &[Column], report: &mut Report) -> Result<(), Failure> {
     let mut headers = vec!["query"];
     headers.extend(columns.iter().map(|c| c.name.as_str()));
     let mut table = Table::new(&headers);
     let mut groups = Vec::new();
-    for index in 0..22 {
+    for (index, name) in names.iter().enumerate() {
         let cells: Vec<Option<f64>> = columns
             .iter()
             .map(|c| c.cells[index].as_ref().ok().copied())
             .collect();
-        let mut row = vec![format!("Q{}", index + 1)];
+        let mut row = vec![name.clone()];
         row.extend(
             cells
                 .iter()
                 .map(|cell| cell.map_or_else(|| "-".to_owned(), seconds)),
         );
         table.row(row);
-        groups.push((format!("Q{}", index + 1), cells));
+        groups.push((name.clone(), cells));
     }
     // Only queries that all engines answered, or the means would not compare.
     let all = |index: &usize| columns.iter().all(|c| c.cells[*index].is_ok());
-    let common: Vec<usize> = (0..22).filter(all).collect();
+    let common: Vec<usize> = (0..names.len()).filter(all).collect();
     let mut row = vec![format!("geometric mean of {}", common.len())];
     for column in columns {
         let times: Vec<f64> = common
@@ -258,9 +263,9 @@ fn show(columns: &[Column], report: &mut Report) -> Result<(), Failure> {
     report.table(&table)?;
     ratios(columns, &common, report)?;
     for column in columns {
-        for (index, cell) in column.cells.iter().enumerate() {
+        for (name, cell) in names.iter().zip(&column.cells) {
             if let Err(why) = cell {
-                report.line(&format!("- {}, Q{}: {why}", column.name, index + 1))?;
+                report.line(&format!("- {}, {name}: {why}", column.name))?;
             }
         }
     }

@@ -25,7 +25,9 @@ use crate::connector::Connector;
 use crate::context::QueryContext;
 use crate::meters::Meters;
 use crate::namesakes::physical_rules;
-use crate::query::{Accounting, NoObserver, Prepared, QueryAccount, QueryFailure, QueryObserver, Submitted};
+use crate::query::{
+    Accounting, CheapFirst, NoObserver, Prepared, QueryAccount, QueryFailure, QueryObserver, Submitted,
+};
 use crate::remote_catalogs::{ConnectorFactory, RemoteCatalogs};
 use crate::resident::Watch;
 use crate::resolve::{QueryCatalogs, Resolver};
@@ -284,6 +286,8 @@ fn base_state(runtime: &Arc<RuntimeEnv>, threads: usize) -> SessionState {
     // than dealing the rows of both sides to all; with 64 the two are what DataFusion's defaults are.
     options.optimizer.hash_join_single_partition_threshold = (64 << 20) / threads;
     options.optimizer.hash_join_single_partition_threshold_rows = (8 << 20) / threads;
+    // Keys of a range up to this are looked up by their place, 4 bytes each, in place of by a hash.
+    options.execution.perfect_hash_join_small_build_threshold = 64 << 10;
     // As many as a remote statement lists: a join with fewer keys asks another database for their rows alone.
     options.optimizer.hash_join_inlist_pushdown_max_distinct_values = 1_000;
     options.execution.skip_physical_aggregate_schema_check = true;
@@ -302,6 +306,8 @@ fn base_state(runtime: &Arc<RuntimeEnv>, threads: usize) -> SessionState {
         .with_expr_planners(owlake_dialect::functions::expr_planners())
         .with_relation_planners(owlake_dialect::relation_planners())
         .with_type_planner(owlake_dialect::semantics::type_planner())
+        .with_physical_optimizer_rule(Arc::new(CheapFirst))
+        .with_physical_optimizer_rule(Arc::new(owlake_scan::FilterRows))
         .with_scalar_functions(functions.scalar)
         .with_aggregate_functions(functions.aggregate)
         .with_window_functions(functions.window)

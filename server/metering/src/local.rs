@@ -3,6 +3,7 @@
 //! Which files are hidden or belong to a table is the scan's business; writing is not offered.
 
 mod entries;
+mod opened;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use object_store::{
 
 use crate::meter::{Counter, Meter};
 use entries::{Entry, Walk};
+use opened::{Opened, OpenedFiles, short_range};
 
 const STORE: &str = "LocalStore";
 /// Bytes per read and per stream item; a column chunk usually fits.
@@ -44,6 +46,7 @@ const CHUNK_BYTES: usize = 4 << 20;
 pub struct LocalStore {
     roots: Arc<[Root]>,
     meter: Arc<Meter>,
+    opened: OpenedFiles,
 }
 
 #[derive(Debug)]
@@ -87,6 +90,7 @@ impl LocalStore {
         Self {
             roots: roots.collect(),
             meter,
+            opened: OpenedFiles::default(),
         }
     }
 
@@ -140,6 +144,19 @@ impl LocalStore {
         })
     }
 
+    /// A short range of a file that is open, where nobody has to wait for it.
+    fn answer_at_hand(&self, location: &Path, options: &GetOptions) -> Result<Option<GetResult>> {
+        let Some(range) = short_range(options).filter(|_| !options.head) else {
+            return Ok(None);
+        };
+        let Some(opened) = self.opened.current(location) else {
+            return Ok(None);
+        };
+        options.check_preconditions(&opened.meta)?;
+        let bytes = opened.read_held(&range, &self.meter)?;
+        Ok(bytes.map(|bytes| whole(bytes, opened.meta.clone(), range)))
+    }
+
     fn answer_get(&self, location: &Path, options: &GetOptions) -> Result<GetResult> {
         let (path, _) = self.stat(location)?;
         let file = File::open(&path).map_err(|e| io_error(location, e))?;
@@ -155,13 +172,23 @@ impl LocalStore {
             None => 0..meta.size,
         };
         self.meter.add(Counter::RequestedBytes, range.end - range.start);
-        let body = Body {
+        let mut body = Body {
             file,
             meta: meta.clone(),
             next: None,
             range: range.clone(),
             meter: Arc::clone(&self.meter),
         };
+        if short_range(options).is_some() {
+            // Here and now: another change of threads would cost more.
+            let bytes = body.chunk()?.unwrap_or_default();
+            let (file, meta) = (body.file, body.meta);
+            self.opened.keep(Opened {
+                file,
+                meta: meta.clone(),
+            });
+            return Ok(whole(bytes, meta, range));
+        }
         let chunks = stream::try_unfold(body, |mut body| {
             blocking(move || Ok(body.chunk()?.map(|chunk| (chunk, body))))
         });
@@ -171,6 +198,15 @@ impl LocalStore {
             range,
             attributes: Attributes::default(),
         })
+    }
+}
+
+fn whole(bytes: Bytes, meta: ObjectMeta, range: Range<u64>) -> GetResult {
+    GetResult {
+        payload: GetResultPayload::Stream(stream::once(std::future::ready(Ok(bytes))).boxed()),
+        meta,
+        range,
+        attributes: Attributes::default(),
     }
 }
 
@@ -249,6 +285,9 @@ impl ObjectStore for LocalStore {
             Counter::GetRequests
         };
         self.meter.add(counter, 1);
+        if let Some(result) = self.answer_at_hand(location, &options)? {
+            return Ok(result);
+        }
         let (store, location) = (self.clone(), location.clone());
         blocking(move || match options.head {
             true => store.answer_head(&location, &options),

@@ -21,6 +21,7 @@ use crate::files::SmallFiles;
 use crate::identity::ScanIdentity;
 use crate::listing::{self, Listing};
 use crate::location::Location;
+use crate::parquet_scan::page_index::PageIndexes;
 use crate::range_set::RangeSet;
 use crate::range_source::InFlight;
 use crate::stores::QueryStores;
@@ -288,6 +289,7 @@ pub struct ScanNode {
     pub(crate) listings: Vec<Arc<Listing>>,
     /// What was read, where it was asked for and the store can tell.
     pub(crate) identity: Option<ScanIdentity>,
+    pub(crate) page_indexes: PageIndexes,
 }
 
 /// What a scan counted of one file.
@@ -328,6 +330,7 @@ impl ScanNode {
             files: Mutex::default(),
             listings,
             identity: None,
+            page_indexes: PageIndexes::default(),
         }
     }
 

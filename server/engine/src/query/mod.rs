@@ -2,6 +2,7 @@
 
 mod advice;
 mod build_sides;
+mod conjuncts;
 mod estimate;
 mod explain;
 mod history;
@@ -23,6 +24,7 @@ pub use plan::{Prepared, StatementKind, Submitted};
 pub use record::{NoObserver, QueryObserver};
 pub use run::RunningQuery;
 
+pub(crate) use conjuncts::CheapFirst;
 pub(crate) use record::{Accounting, QueryAccount};
 
 use owlake_fault::Fault;

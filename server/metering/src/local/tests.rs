@@ -202,6 +202,75 @@ async fn an_open_file_that_is_replaced_is_read_as_it_was() {
 }
 
 #[tokio::test]
+async fn ranges_of_a_file_that_stays_open_are_those_of_the_file_that_is_there() {
+    let lake = Lake::new(&[("lake/a", "0123456789"), ("lake/b", "abcdefghij")]);
+    let key = lake.key("lake/a");
+    let tag = lake.store.head(&key).await.unwrap().e_tag;
+    let pinned = |range: Range<u64>| {
+        GetOptions::new()
+            .with_range(Some(range))
+            .with_if_match(tag.clone())
+    };
+    let get = async |options: GetOptions| lake.store.get_opts(&key, options).await?.bytes().await;
+    for _ in 0..3 {
+        assert_eq!(get(pinned(2..5)).await.unwrap(), "234");
+    }
+    let counted = lake.meter.counters();
+    assert_eq!(
+        (
+            counted.get_requests,
+            counted.requested_bytes,
+            counted.transferred_bytes
+        ),
+        (3, 9, 9)
+    );
+    fs::rename(lake.file("lake/b"), lake.file("lake/a")).unwrap();
+    assert!(matches!(get(pinned(2..5)).await, Err(Error::Precondition { .. })));
+    for _ in 0..2 {
+        assert_eq!(
+            get(GetOptions::new().with_range(Some(2..5))).await.unwrap(),
+            "cde"
+        );
+    }
+    lake.write("lake/a", "shorter");
+    assert_eq!(
+        get(GetOptions::new().with_range(Some(2..5))).await.unwrap(),
+        "ort"
+    );
+    fs::remove_file(lake.file("lake/a")).unwrap();
+    let gone = get(GetOptions::new().with_range(Some(2..5))).await;
+    assert!(matches!(gone, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_link_that_leads_out_of_the_roots_by_now_is_not_followed_to_an_open_file() {
+    let lake = Lake::new(&[("secret/a", "secret"), ("lake/a", "public")]);
+    symlink(lake.file("lake/a"), lake.file("lake/link")).unwrap();
+    let key = lake.key("lake/link");
+    let get = async || lake.store.get_range(&key, 0..6).await;
+    assert_eq!(get().await.unwrap(), "public");
+    fs::remove_file(lake.file("lake/link")).unwrap();
+    symlink(lake.file("secret/a"), lake.file("lake/link")).unwrap();
+    assert!(matches!(get().await, Err(Error::PermissionDenied { .. })));
+}
+
+#[tokio::test]
+async fn few_files_stay_open() {
+    let files: Vec<_> = (0..100).map(|n| (format!("lake/{n:03}"), "0123456789")).collect();
+    let named: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), *text)).collect();
+    let lake = Lake::new(&named);
+    for (name, _) in &files {
+        assert_eq!(lake.store.get_range(&lake.key(name), 3..5).await.unwrap(), "34");
+    }
+    let root = lake.file("lake");
+    let open = fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+    let open = open.filter(|path| path.starts_with(&root)).count();
+    assert!((1..=32).contains(&open), "{open}");
+}
+
+#[tokio::test]
 async fn nothing_outside_the_roots_is_reached() {
     let lake = Lake::new(&[("secret/a", "secret"), ("lake/a", "open"), ("lakeside/a", "near")]);
     symlink(lake.file("secret/a"), lake.file("lake/link")).unwrap();

@@ -62,3 +62,17 @@ pub(crate) fn groups_in<'a>(
     let groups = metadata.row_groups().iter().enumerate();
     groups.filter(move |(_, group)| in_piece(piece, group))
 }
+
+/// Where a footer says that something lies.
+pub(crate) fn place(offset: Option<i64>, length: Option<i32>) -> Option<Range<u64>> {
+    let start = u64::try_from(offset?).ok()?;
+    Some(start..start.checked_add(u64::try_from(length?).ok()?)?)
+}
+
+/// Column index and offset index of a chunk.
+pub(crate) fn index_places(chunk: &ColumnChunkMetaData) -> [Option<Range<u64>>; 2] {
+    [
+        place(chunk.column_index_offset(), chunk.column_index_length()),
+        place(chunk.offset_index_offset(), chunk.offset_index_length()),
+    ]
+}

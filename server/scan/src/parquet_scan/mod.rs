@@ -9,11 +9,13 @@ pub(crate) mod encrypted;
 pub(crate) mod footer;
 pub(crate) mod late;
 pub(crate) mod named;
+pub(crate) mod page_index;
 pub(crate) mod plan;
 pub(crate) mod prefetch;
 pub(crate) mod proof;
 pub(crate) mod reader;
 pub(crate) mod rounding;
+mod row_filter;
 pub(crate) mod schema;
 pub(crate) mod statistics;
 
@@ -22,3 +24,4 @@ pub use named::{InFile, file_of};
 pub use plan::SCAN_URL;
 pub use prefetch::read_ahead;
 pub use proof::{is_timing_dependent, refuse_over_cap};
+pub use row_filter::FilterRows;

@@ -27,7 +27,7 @@ use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::listing::ListedFile;
 use crate::parquet_scan::adapter::GlueAdapterFactory;
-use crate::parquet_scan::chunks::{first_byte, leaf_bytes, leaf_ranges, leaves_below};
+use crate::parquet_scan::chunks::{first_byte, index_places, leaf_bytes, leaf_ranges, leaves_below, place};
 use crate::parquet_scan::footer;
 use crate::parquet_scan::late::LateColumns;
 use crate::parquet_scan::named::NamedSource;
@@ -105,12 +105,12 @@ pub(crate) fn build(
         late.add(&scan_file.metadata, &leaves);
         pieces.push((base, scan_file, leaves));
     }
-    let unit_bytes = unit_bytes(context, shape, &pieces);
+    let mut sizes = UnitSizes::new(session, context, shape, &pieces);
     let mut units = Vec::with_capacity(pieces.len());
     for (base, file, leaves) in pieces {
         let expected = expected_ranges(&file.metadata, &leaves, !shape.filters.is_empty());
         file.source.ahead().expect(&expected);
-        split(&mut units, &file.metadata, &leaves, unit_bytes, base);
+        split(&mut units, &file.metadata, &leaves, &mut sizes, base);
     }
     let merged = merge(&statistics, shape.table_schema.table_schema());
     let mut options = TableParquetOptions {
@@ -197,29 +197,65 @@ pub(crate) struct Unit {
 /// Units are not larger, so that they can be dealt evenly.
 const MAX_UNIT_BYTES: u64 = 8 << 20;
 
-/// How much one unit shall read: where reads are not known beforehand, as little as gives every stream its share.
-fn unit_bytes(
-    context: &ScanContext,
-    shape: &ScanShape<'_>,
-    files: &[(PartitionedFile, Arc<ScanFile>, Vec<usize>)],
-) -> u64 {
-    if !shape.remote || shape.limit.is_some() || is_known(context, shape) {
-        return MAX_UNIT_BYTES;
-    }
-    let bytes = files.iter().flat_map(|(_, file, leaves)| {
-        let groups = file.metadata.row_groups().iter();
-        groups.map(|group| leaf_bytes(group, leaves))
-    });
-    let streams = 2 * context.config.remote_fan_out.max(1) as u64;
-    (bytes.sum::<u64>() / streams).min(MAX_UNIT_BYTES)
+/// How much each unit shall read.
+struct UnitSizes {
+    most: u64,
+    /// Bytes that are not in units yet, where units get smaller towards the end: whoever is done early takes the next,
+    /// and all are done at about the same time.
+    left: Option<u64>,
+    streams: u64,
 }
 
-/// Cuts a file into units of one or more row groups; small row groups stay together up to `unit_bytes`.
+impl UnitSizes {
+    fn new(
+        session: &dyn Session,
+        context: &ScanContext,
+        shape: &ScanShape<'_>,
+        files: &[(PartitionedFile, Arc<ScanFile>, Vec<usize>)],
+    ) -> Self {
+        let bytes = files.iter().flat_map(|(_, file, leaves)| {
+            let groups = file.metadata.row_groups().iter();
+            groups.map(|group| leaf_bytes(group, leaves))
+        });
+        let bytes: u64 = bytes.sum();
+        let (streams, left) = if shape.limit.is_some() {
+            (1, None)
+        } else if !shape.remote {
+            (session.config().target_partitions(), Some(bytes))
+        } else {
+            (context.config.remote_fan_out, None)
+        };
+        let streams = 2 * streams.max(1) as u64;
+        // Where reads are not known beforehand, as little as gives every stream its share.
+        let shared = shape.limit.is_none() && shape.remote && !is_known(context, shape);
+        Self {
+            most: if shared {
+                (bytes / streams).min(MAX_UNIT_BYTES)
+            } else {
+                MAX_UNIT_BYTES
+            },
+            left,
+            streams,
+        }
+    }
+
+    /// From how many bytes on the next unit is large enough.
+    fn next(&self) -> u64 {
+        self.left
+            .map_or(self.most, |left| self.most.min(left / self.streams))
+    }
+
+    fn made(&mut self, bytes: u64) {
+        self.left = self.left.map(|left| left.saturating_sub(bytes));
+    }
+}
+
+/// Cuts a file into units of one or more row groups; small row groups stay together up to what `sizes` says.
 fn split(
     units: &mut Vec<Unit>,
     metadata: &ParquetMetaData,
     leaves: &[usize],
-    unit_bytes: u64,
+    sizes: &mut UnitSizes,
     base: PartitionedFile,
 ) {
     let groups = metadata.row_groups();
@@ -228,7 +264,7 @@ fn split(
     for (index, group) in groups.iter().enumerate() {
         bytes += leaf_bytes(group, leaves);
         let last = index + 1 == groups.len();
-        if !last && bytes < unit_bytes {
+        if !last && bytes < sizes.next() {
             continue;
         }
         let from = if start == 0 { 0 } else { first_byte(&groups[start]) };
@@ -244,6 +280,7 @@ fn split(
             base.clone().with_range(from, to)
         };
         units.push(Unit { file: piece, bytes });
+        sizes.made(bytes);
         start = index + 1;
         bytes = 0;
     }
@@ -259,15 +296,9 @@ fn expected_ranges(metadata: &ParquetMetaData, leaves: &[usize], filtered: bool)
     let mut ranges: Vec<Range<u64>> = chunks.collect();
     if filtered {
         let indexes = groups.iter().flat_map(|group| group.columns()).flat_map(|chunk| {
-            let place = |offset: Option<i64>, length: Option<i32>| {
-                let start = u64::try_from(offset?).ok()?;
-                Some(start..start.checked_add(u64::try_from(length?).ok()?)?)
-            };
-            [
-                place(chunk.column_index_offset(), chunk.column_index_length()),
-                place(chunk.offset_index_offset(), chunk.offset_index_length()),
-                place(chunk.bloom_filter_offset(), chunk.bloom_filter_length()),
-            ]
+            let [column, offset] = index_places(chunk);
+            let bloom = place(chunk.bloom_filter_offset(), chunk.bloom_filter_length());
+            [column, offset, bloom]
         });
         ranges.extend(indexes.flatten());
     }

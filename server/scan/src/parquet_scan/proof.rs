@@ -78,7 +78,12 @@ fn stops_early(plan: &Arc<dyn ExecutionPlan>, limited: bool) -> bool {
 
 /// Whether a filter's value is known only while the query runs: made by a join or a TopK, or by a subquery.
 pub(crate) fn depends_on_run(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    has::<DynamicFilterPhysicalExpr>(expr) || has::<ScalarSubqueryExpr>(expr)
+    is_learned(expr) || has::<ScalarSubqueryExpr>(expr)
+}
+
+/// Whether a filter is made by a join, a TopK or an aggregate while the query runs.
+pub(super) fn is_learned(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    has::<DynamicFilterPhysicalExpr>(expr)
 }
 
 fn has<E: PhysicalExpr + 'static>(expr: &Arc<dyn PhysicalExpr>) -> bool {

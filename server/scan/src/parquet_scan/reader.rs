@@ -162,8 +162,12 @@ impl MeteredReader {
             .blob(source.version(), range.clone(), source.get_or_held(range.clone()))
             .await
             .map_err(|e| footer::unshare(&e, source))?;
+        let version = source.version();
         self.node
-            .count_metadata(&self.context.meter, source.version(), range, cached);
+            .page_indexes
+            .keep(version, &self.file.metadata, &range, &bytes);
+        self.node
+            .count_metadata(&self.context.meter, version, range, cached);
         if !cached {
             self.node.proved_current(source.version());
         }
@@ -197,8 +201,10 @@ impl AsyncFileReader for MeteredReader {
         &'a mut self,
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        // Planning read and counted it; the page index is asked for through `get_bytes` when needed.
-        let metadata = Arc::clone(&self.file.metadata);
+        // Planning read and counted it; the page index is asked for through `get_bytes` when needed, once.
+        let (version, metadata) = (self.file.source.version(), &self.file.metadata);
+        let indexed = self.node.page_indexes.of(version, metadata);
+        let metadata = indexed.unwrap_or_else(|| Arc::clone(metadata));
         async move { Ok(metadata) }.boxed()
     }
 }
