@@ -203,6 +203,9 @@ async fn read_scan(
     reads.runtime_filter |= dry.runtime_filter;
     reads.late |= dry.late;
     let sure = certain && !dry.late;
+    // What is not certain stays so however many files are opened: a query that runs anyway has better to do.
+    let none = AtomicUsize::new(0);
+    let openings = if dry.fetch_indexes { openings } else { &none };
     let mut pieces = Vec::new();
     for piece in scan.file_groups.iter().flat_map(|g| g.iter()) {
         pieces.push(read_piece(scan, &dry, piece, openings).boxed());
