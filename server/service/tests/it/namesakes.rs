@@ -84,3 +84,34 @@ async fn filters_on_the_key_of_exists_are_for_the_column_it_is_compared_with() {
         assert_eq!(server.query(&sql).await.rows, expected, "{sql}");
     }
 }
+
+/// Rows that a join will not find are gone before they are aggregated; right below the join, it finds out itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_join_finds_out_is_applied_below_an_aggregate() {
+    let server = Builder::default().start().await;
+    let file = |at: i32| (0..10_000).map(|n| (n % 100 + 1, at)).collect();
+    table(&server, "orders", (0..12).map(file)).await;
+    table(&server, "few", [vec![(7, 94)]]).await;
+    let grouped = "SELECT o.id, o.total FROM (SELECT id, sum(amount) AS total FROM orders GROUP BY id) o \
+                   JOIN few f ON f.id = o.id";
+    assert_eq!(server.query(grouped).await.rows, [["7", "6600"]]);
+    let plan = async |sql: &str| {
+        let answer = server.query(&format!("EXPLAIN ANALYZE {sql}")).await;
+        answer.rows.concat().join("\n")
+    };
+    let text = plan(grouped).await;
+    let filter = text
+        .lines()
+        .find(|line| line.contains("FilterExec: DynamicFilter"));
+    assert!(
+        filter.is_some_and(|line| line.contains("output_rows=1.20 K")),
+        "{text}"
+    );
+    let direct = "SELECT count(*) FROM orders o JOIN few f ON f.id = o.id";
+    assert_eq!(server.query(direct).await.rows, [["1200"]]);
+    let text = plan(direct).await;
+    assert!(
+        text.contains("HashJoinExec") && !text.contains("FilterExec"),
+        "{text}"
+    );
+}
