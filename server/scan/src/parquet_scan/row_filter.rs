@@ -28,7 +28,7 @@ use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 use super::drained::scan_config;
 use super::proof::is_learned;
 
-/// Puts the filters of [this module](self) above the scans that have them. The last rule to run.
+/// Puts what joins, TopKs and aggregates learn while they run above the scans below them. The last rule to run.
 #[derive(Debug, Default)]
 pub struct FilterRows;
 
