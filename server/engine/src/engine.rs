@@ -306,12 +306,12 @@ fn base_state(runtime: &Arc<RuntimeEnv>, threads: usize) -> SessionState {
         .with_expr_planners(owlake_dialect::functions::expr_planners())
         .with_relation_planners(owlake_dialect::relation_planners())
         .with_type_planner(owlake_dialect::semantics::type_planner())
+        .with_physical_optimizer_rules(physical_rules())
         .with_physical_optimizer_rule(Arc::new(CheapFirst))
         .with_physical_optimizer_rule(Arc::new(owlake_scan::FilterRows))
         .with_scalar_functions(functions.scalar)
         .with_aggregate_functions(functions.aggregate)
         .with_window_functions(functions.window)
-        .with_physical_optimizer_rules(physical_rules())
         .build()
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     Attributes, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
@@ -96,7 +96,7 @@ impl LocalStore {
 
     /// The real path of `location`, when it is allowed both before and after following links. Blocks.
     fn resolve(&self, location: &Path) -> Result<PathBuf> {
-        let path = FsPath::new("/").join(location.as_ref());
+        let path = absolute(location);
         let plain = path
             .components()
             .all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
@@ -136,12 +136,7 @@ impl LocalStore {
     fn answer_head(&self, location: &Path, options: &GetOptions) -> Result<GetResult> {
         let (_, meta) = self.stat(location)?;
         options.check_preconditions(&meta)?;
-        Ok(GetResult {
-            payload: GetResultPayload::Stream(stream::empty().boxed()),
-            range: 0..0,
-            meta,
-            attributes: Attributes::default(),
-        })
+        Ok(answer(meta, 0..0, stream::empty()))
     }
 
     /// A short range of a file that is open, where nobody has to wait for it.
@@ -154,7 +149,7 @@ impl LocalStore {
         };
         options.check_preconditions(&opened.meta)?;
         let bytes = opened.read_held(&range, &self.meter)?;
-        Ok(bytes.map(|bytes| whole(bytes, opened.meta.clone(), range)))
+        Ok(bytes.map(|bytes| answer(opened.meta.clone(), range, at_once(bytes))))
     }
 
     fn answer_get(&self, location: &Path, options: &GetOptions) -> Result<GetResult> {
@@ -173,8 +168,10 @@ impl LocalStore {
         };
         self.meter.add(Counter::RequestedBytes, range.end - range.start);
         let mut body = Body {
-            file,
-            meta: meta.clone(),
+            opened: Opened {
+                file,
+                meta: meta.clone(),
+            },
             next: None,
             range: range.clone(),
             meter: Arc::clone(&self.meter),
@@ -182,32 +179,31 @@ impl LocalStore {
         if short_range(options).is_some() {
             // Here and now: another change of threads would cost more.
             let bytes = body.chunk()?.unwrap_or_default();
-            let (file, meta) = (body.file, body.meta);
-            self.opened.keep(Opened {
-                file,
-                meta: meta.clone(),
-            });
-            return Ok(whole(bytes, meta, range));
+            self.opened.keep(body.opened);
+            return Ok(answer(meta, range, at_once(bytes)));
         }
         let chunks = stream::try_unfold(body, |mut body| {
             blocking(move || Ok(body.chunk()?.map(|chunk| (chunk, body))))
         });
-        Ok(GetResult {
-            payload: GetResultPayload::Stream(chunks.boxed()),
-            meta,
-            range,
-            attributes: Attributes::default(),
-        })
+        Ok(answer(meta, range, chunks))
     }
 }
 
-fn whole(bytes: Bytes, meta: ObjectMeta, range: Range<u64>) -> GetResult {
+fn answer(
+    meta: ObjectMeta,
+    range: Range<u64>,
+    body: impl Stream<Item = Result<Bytes>> + Send + 'static,
+) -> GetResult {
     GetResult {
-        payload: GetResultPayload::Stream(stream::once(std::future::ready(Ok(bytes))).boxed()),
+        payload: GetResultPayload::Stream(body.boxed()),
         meta,
         range,
         attributes: Attributes::default(),
     }
+}
+
+fn at_once(bytes: Bytes) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+    stream::once(std::future::ready(Ok(bytes)))
 }
 
 /// Runs `work` on a thread that may block: all calls of one request at once, since each change of threads costs more
@@ -223,8 +219,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 
 /// A file that is being read.
 struct Body {
-    file: File,
-    meta: ObjectMeta,
+    opened: Opened,
     /// Offset of the next chunk; `None` before the first.
     next: Option<u64>,
     range: Range<u64>,
@@ -234,12 +229,13 @@ struct Body {
 impl Body {
     /// The next chunk, checked to be of the version that was opened; `None` at the end. Blocks.
     fn chunk(&mut self) -> Result<Option<Bytes>> {
-        let location = &self.meta.location;
+        let Opened { file, meta } = &mut self.opened;
+        let location = &meta.location;
         let start = match self.next {
             Some(next) => next,
             None => {
                 let start = io::SeekFrom::Start(self.range.start);
-                self.file.seek(start).map_err(|e| io_error(location, e))?
+                file.seek(start).map_err(|e| io_error(location, e))?
             }
         };
         let left = usize::try_from(self.range.end.saturating_sub(start)).unwrap_or(usize::MAX);
@@ -248,17 +244,14 @@ impl Body {
         }
         let wanted = left.min(CHUNK_BYTES);
         let mut chunk = Vec::with_capacity(wanted);
-        let read = (&mut self.file).take(wanted as u64).read_to_end(&mut chunk);
+        let read = file.take(wanted as u64).read_to_end(&mut chunk);
         self.meter.add(Counter::TransferredBytes, chunk.len() as u64);
         read.map_err(|e| io_error(location, e))?;
         if chunk.len() < wanted {
             return Err(changed(location));
         }
         self.next = Some(start + wanted as u64);
-        let metadata = self.file.metadata().map_err(|e| io_error(location, e))?;
-        if object_meta(location.clone(), &metadata).e_tag != self.meta.e_tag {
-            return Err(changed(location));
-        }
+        self.opened.unchanged()?;
         Ok(Some(chunk.into()))
     }
 }
@@ -348,6 +341,10 @@ impl fmt::Display for LocalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(STORE)
     }
+}
+
+fn absolute(location: &Path) -> PathBuf {
+    FsPath::new("/").join(location.as_ref())
 }
 
 fn object_meta(location: Path, metadata: &std::fs::Metadata) -> ObjectMeta {

@@ -34,7 +34,8 @@ pub use file_version::{FileVersion, Identity};
 pub use format::{check_format, describes_itself};
 pub use identity::ScanIdentity;
 pub use parquet_scan::{
-    FilterRows, InFile, SCAN_URL, file_of, footer_schema, is_timing_dependent, read_ahead, refuse_over_cap,
+    FilterRows, InFile, SCAN_URL, file_of, footer_schema, is_timing_dependent, probe_filters, read_ahead,
+    refuse_over_cap,
 };
 pub use range_source::InFlight;
 pub use stores::{QueryStores, S3Access, Stores};

@@ -22,7 +22,9 @@ pub(super) fn ty(expr: &Expr, schema: &DFSchema) -> Result<Ty> {
 pub(super) fn field_of(expr: &Expr, schema: &DFSchema) -> Result<FieldRef> {
     let known = match expr {
         Expr::ScalarFunction(call) => known_field(call).map(Arc::clone),
-        Expr::BinaryExpr(binary) if is_condition(binary.op) => Some(boolean()),
+        Expr::BinaryExpr(binary) if binary.op.is_logic_operator() || is_comparison(binary.op) => {
+            Some(boolean())
+        }
         Expr::Not(_)
         | Expr::IsNull(_)
         | Expr::IsNotNull(_)
@@ -42,12 +44,11 @@ fn boolean() -> FieldRef {
     Arc::new(Field::new("", DataType::Boolean, true))
 }
 
-fn is_condition(op: Operator) -> bool {
+/// Whether `op` compares two values of one type: what it gives is a boolean, and it fails on none.
+pub fn is_comparison(op: Operator) -> bool {
     matches!(
         op,
-        Operator::And
-            | Operator::Or
-            | Operator::Eq
+        Operator::Eq
             | Operator::NotEq
             | Operator::Lt
             | Operator::LtEq

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{
     Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Operator, TryCast, WindowFunctionDefinition, lit,
 };
 
-use super::compare::{comparison, field_of, is_parameter, require_common, to_type, ty};
+use super::compare::{comparison, field_of, is_comparison, is_parameter, require_common, to_type, ty};
 use super::error::{bad_argument, not_supported, out_of_range, type_mismatch};
 use super::ty::{Ty, common_type};
 use super::{arithmetic, cast};
@@ -85,14 +85,7 @@ fn column(expr: Expr, schema: &DFSchema) -> Result<Expr> {
 fn operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
     let op = binary.op;
     match op {
-        Operator::Eq
-        | Operator::NotEq
-        | Operator::Lt
-        | Operator::LtEq
-        | Operator::Gt
-        | Operator::GtEq
-        | Operator::IsDistinctFrom
-        | Operator::IsNotDistinctFrom => comparison(binary, schema),
+        _ if is_comparison(op) => comparison(binary, schema),
         Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
             arithmetic::binary(binary, schema)
         }

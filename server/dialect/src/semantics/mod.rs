@@ -18,6 +18,7 @@ mod syntax;
 pub(crate) mod ty;
 mod width;
 
+pub use compare::is_comparison;
 pub use faults::fault_from_datafusion;
 pub use plan::apply;
 pub use sql_types::type_planner;

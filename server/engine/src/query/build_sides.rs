@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::error::Result;
-use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
+use owlake_scan::probe_filters;
 
 use crate::connector::{PlanShared, ToldOfPlan};
 
@@ -29,10 +29,7 @@ fn below(
         });
         return Ok(plan.with_new_state(state).unwrap_or(plan));
     }
-    let join = plan.downcast_ref::<HashJoinExec>();
-    let own = join.map(|join| join.dynamic_expressions_produced());
-    let own = own.iter().flatten().filter_map(|filter| filter.expression_id());
-    let probed: HashSet<u64> = known.iter().copied().chain(own).collect();
+    let probed: HashSet<u64> = known | &probe_filters(&plan);
     let children = children.into_iter().enumerate().map(|(at, child)| {
         let known = if at == 1 { &probed } else { known };
         below(Arc::clone(child), known, shared)

@@ -16,6 +16,7 @@ use datafusion::physical_expr::utils::{conjunction, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
+use owlake_dialect::semantics::is_comparison;
 
 /// Puts the cheap conditions of each filter first.
 ///
@@ -76,14 +77,7 @@ fn cost(condition: &PhysicalExprRef, schema: &Schema) -> Option<u32> {
             Operator::And | Operator::Or => {
                 Some(cost(binary.left(), schema)? + cost(binary.right(), schema)?)
             }
-            Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom => {
+            op if is_comparison(*op) => {
                 Some(operand(binary.left(), schema)?.max(operand(binary.right(), schema)?))
             }
             _ => None,

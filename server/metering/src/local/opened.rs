@@ -1,26 +1,25 @@
 //! Files that stay open between the reads of one query: what the kernel holds of them is taken without a change of
 //! threads. How a file is opened for the first time, and whether it may be, is the store's business.
 
-use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::ops::Range;
-use std::path::Path as FsPath;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use hashlink::LruCache;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, Result};
 
 use crate::meter::{Counter, Meter};
 
-use super::{CHUNK_BYTES, changed, io_error, object_meta};
+use super::{CHUNK_BYTES, absolute, changed, io_error, object_meta};
 
 /// Files that are kept open; a scan reads about as many at the same time as there are cores.
 const KEPT_FILES: usize = 32;
 
-/// The files of one store, those used last in front.
-#[derive(Debug, Clone, Default)]
-pub(super) struct OpenedFiles(Arc<Mutex<VecDeque<Arc<Opened>>>>);
+/// The files of one store, as far as they were used lately.
+#[derive(Debug, Clone)]
+pub(super) struct OpenedFiles(Arc<Mutex<LruCache<Path, Arc<Opened>>>>);
 
 /// A file below an allowed root.
 #[derive(Debug)]
@@ -29,29 +28,27 @@ pub(super) struct Opened {
     pub meta: ObjectMeta,
 }
 
+impl Default for OpenedFiles {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(LruCache::new(KEPT_FILES))))
+    }
+}
+
 impl OpenedFiles {
     pub(super) fn keep(&self, opened: Opened) {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        files.retain(|file| file.meta.location != opened.meta.location);
-        files.truncate(KEPT_FILES - 1);
-        files.push_front(Arc::new(opened));
+        let location = opened.meta.location.clone();
+        self.lock().insert(location, Arc::new(opened));
     }
 
-    fn find(&self, location: &Path) -> Option<Arc<Opened>> {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = files.iter().position(|file| file.meta.location == *location)?;
-        let found = files.remove(at)?;
-        files.push_front(Arc::clone(&found));
-        Some(found)
+    fn lock(&self) -> MutexGuard<'_, LruCache<Path, Arc<Opened>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The open file, where it is what is to be found at `location` now.
     pub(super) fn current(&self, location: &Path) -> Option<Arc<Opened>> {
-        let opened = self.find(location)?;
-        let path = FsPath::new("/").join(location.as_ref());
-        let metadata = std::fs::metadata(path).ok()?;
-        (metadata.is_file() && object_meta(location.clone(), &metadata).e_tag == opened.meta.e_tag)
-            .then_some(opened)
+        let opened = self.lock().get(location).map(Arc::clone)?;
+        let metadata = std::fs::metadata(absolute(location)).ok()?;
+        (metadata.is_file() && opened.is(&metadata)).then_some(opened)
     }
 }
 
@@ -65,6 +62,24 @@ pub(super) fn short_range(options: &GetOptions) -> Option<Range<u64>> {
 }
 
 impl Opened {
+    fn is(&self, metadata: &Metadata) -> bool {
+        object_meta(self.meta.location.clone(), metadata).e_tag == self.meta.e_tag
+    }
+
+    /// Ends a read: what came is of the version that was opened.
+    ///
+    /// # Errors
+    /// A file that changed meanwhile.
+    pub(super) fn unchanged(&self) -> Result<()> {
+        let location = &self.meta.location;
+        let metadata = self.file.metadata().map_err(|e| io_error(location, e))?;
+        if self.is(&metadata) {
+            Ok(())
+        } else {
+            Err(changed(location))
+        }
+    }
+
     /// The bytes of `range`, where the kernel holds both ends of it, so that nobody waits for a disk.
     ///
     /// # Errors
@@ -79,10 +94,7 @@ impl Opened {
             return Err(changed(location));
         };
         meter.add(Counter::TransferredBytes, bytes.len() as u64);
-        let metadata = self.file.metadata().map_err(|e| io_error(location, e))?;
-        if object_meta(location.clone(), &metadata).e_tag != self.meta.e_tag {
-            return Err(changed(location));
-        }
+        self.unchanged()?;
         Ok(Some(bytes))
     }
 

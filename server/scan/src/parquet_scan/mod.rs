@@ -24,4 +24,4 @@ pub use named::{InFile, file_of};
 pub use plan::SCAN_URL;
 pub use prefetch::read_ahead;
 pub use proof::{is_timing_dependent, refuse_over_cap};
-pub use row_filter::FilterRows;
+pub use row_filter::{FilterRows, probe_filters};

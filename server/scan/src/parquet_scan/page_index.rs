@@ -1,11 +1,11 @@
 //! Page indexes that a scan has asked for: parsed once for all pieces of a file. Fetching and counting them is the
 //! reader's business.
 
-use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use hashlink::LruCache;
 use parquet::DecodeResult;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 
@@ -17,15 +17,9 @@ const KEPT_FILES: usize = 32;
 /// Larger indexes are not kept.
 const MAX_BYTES: usize = 256 << 10;
 
-/// The page indexes of one scan's files, those used last in front.
-#[derive(Debug, Default)]
-pub(crate) struct PageIndexes(Mutex<VecDeque<Kept>>);
-
+/// The page indexes of one scan's files, as far as they were used lately.
 #[derive(Debug)]
-struct Kept {
-    file: FileVersion,
-    index: Index,
-}
+pub(crate) struct PageIndexes(Mutex<LruCache<FileVersion, Index>>);
 
 #[derive(Debug, Clone)]
 enum Index {
@@ -33,6 +27,12 @@ enum Index {
     Stored(Bytes),
     /// The footer with it.
     Parsed(Arc<ParquetMetaData>),
+}
+
+impl Default for PageIndexes {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(KEPT_FILES)))
+    }
 }
 
 impl PageIndexes {
@@ -47,15 +47,10 @@ impl PageIndexes {
         if bytes.len() > MAX_BYTES || index_range(metadata).as_ref() != Some(range) {
             return;
         }
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.iter().any(|kept| kept.file == *file) {
-            return;
+        let mut kept = self.lock();
+        if !kept.contains_key(file) {
+            kept.insert(file.clone(), Index::Stored(bytes.clone()));
         }
-        kept.truncate(KEPT_FILES - 1);
-        kept.push_front(Kept {
-            file: file.clone(),
-            index: Index::Stored(bytes.clone()),
-        });
     }
 
     /// The footer of `file` with its page indexes, where those are known; `metadata` is the one without.
@@ -64,25 +59,20 @@ impl PageIndexes {
         file: &FileVersion,
         metadata: &Arc<ParquetMetaData>,
     ) -> Option<Arc<ParquetMetaData>> {
-        let found = {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let at = kept.iter().position(|kept| kept.file == *file)?;
-            let found = kept.remove(at)?;
-            let index = found.index.clone();
-            kept.push_front(found);
-            index
-        };
+        let found = self.lock().get(file)?.clone();
         let bytes = match found {
             Index::Parsed(metadata) => return Some(metadata),
             Index::Stored(bytes) => bytes,
         };
         // What cannot be parsed is left to the opener, which says why.
         let parsed = Arc::new(parse(metadata, file.size_bytes(), bytes)?);
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = kept.iter_mut().find(|kept| kept.file == *file) {
-            kept.index = Index::Parsed(Arc::clone(&parsed));
-        }
+        let index = Index::Parsed(Arc::clone(&parsed));
+        self.lock().insert(file.clone(), index);
         Some(parsed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<FileVersion, Index>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

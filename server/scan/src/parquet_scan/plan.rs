@@ -197,13 +197,17 @@ pub(crate) struct Unit {
 /// Units are not larger, so that they can be dealt evenly.
 const MAX_UNIT_BYTES: u64 = 8 << 20;
 
-/// How much each unit shall read.
-struct UnitSizes {
-    most: u64,
-    /// Bytes that are not in units yet, where units get smaller towards the end: whoever is done early takes the next,
-    /// and all are done at about the same time.
-    left: Option<u64>,
-    streams: u64,
+/// How many bytes each unit shall read.
+enum UnitSizes {
+    /// All the same.
+    Even(u64),
+    /// Smaller towards the end: whoever is done early takes the next, and all are done at about the same time.
+    Shrinking {
+        /// Bytes that are not in units yet.
+        left: u64,
+        /// Into how many units of the next one's size these would go.
+        units: u64,
+    },
 }
 
 impl UnitSizes {
@@ -213,40 +217,40 @@ impl UnitSizes {
         shape: &ScanShape<'_>,
         files: &[(PartitionedFile, Arc<ScanFile>, Vec<usize>)],
     ) -> Self {
+        if shape.limit.is_some() {
+            return Self::Even(MAX_UNIT_BYTES);
+        }
         let bytes = files.iter().flat_map(|(_, file, leaves)| {
             let groups = file.metadata.row_groups().iter();
             groups.map(|group| leaf_bytes(group, leaves))
         });
-        let bytes: u64 = bytes.sum();
-        let (streams, left) = if shape.limit.is_some() {
-            (1, None)
-        } else if !shape.remote {
-            (session.config().target_partitions(), Some(bytes))
+        let pieces = |streams: usize| 2 * streams.max(1) as u64;
+        if !shape.remote {
+            Self::Shrinking {
+                left: bytes.sum(),
+                units: pieces(session.config().target_partitions()),
+            }
+        } else if is_known(context, shape) {
+            Self::Even(MAX_UNIT_BYTES)
         } else {
-            (context.config.remote_fan_out, None)
-        };
-        let streams = 2 * streams.max(1) as u64;
-        // Where reads are not known beforehand, as little as gives every stream its share.
-        let shared = shape.limit.is_none() && shape.remote && !is_known(context, shape);
-        Self {
-            most: if shared {
-                (bytes / streams).min(MAX_UNIT_BYTES)
-            } else {
-                MAX_UNIT_BYTES
-            },
-            left,
-            streams,
+            // Reads that are not known beforehand: as little as gives every stream its share.
+            let share = bytes.sum::<u64>() / pieces(context.config.remote_fan_out);
+            Self::Even(share.min(MAX_UNIT_BYTES))
         }
     }
 
     /// From how many bytes on the next unit is large enough.
     fn next(&self) -> u64 {
-        self.left
-            .map_or(self.most, |left| self.most.min(left / self.streams))
+        match self {
+            Self::Even(bytes) => *bytes,
+            Self::Shrinking { left, units } => MAX_UNIT_BYTES.min(left / units),
+        }
     }
 
     fn made(&mut self, bytes: u64) {
-        self.left = self.left.map(|left| left.saturating_sub(bytes));
+        if let Self::Shrinking { left, .. } = self {
+            *left = left.saturating_sub(bytes);
+        }
     }
 }
 

@@ -145,11 +145,12 @@ impl MeteredReader {
     /// A page index or bloom filter, from the cache where it is known.
     pub(crate) async fn read_metadata(&self, range: Range<u64>) -> Result<Bytes, ScanError> {
         let source = &self.file.source;
+        let version = source.version();
         let limit = self.context.config.max_footer_bytes;
         if range.end - range.start > limit {
             return Err(ScanError::BadFile {
                 table: source.table().to_owned(),
-                file: source.version().key().to_owned(),
+                file: version.key().to_owned(),
                 reason: format!(
                     "an index of it claims {} bytes, limit {limit}",
                     range.end - range.start
@@ -159,17 +160,16 @@ impl MeteredReader {
         let (bytes, cached) = self
             .context
             .caches
-            .blob(source.version(), range.clone(), source.get_or_held(range.clone()))
+            .blob(version, range.clone(), source.get_or_held(range.clone()))
             .await
             .map_err(|e| footer::unshare(&e, source))?;
-        let version = source.version();
         self.node
             .page_indexes
             .keep(version, &self.file.metadata, &range, &bytes);
         self.node
             .count_metadata(&self.context.meter, version, range, cached);
         if !cached {
-            self.node.proved_current(source.version());
+            self.node.proved_current(version);
         }
         Ok(bytes)
     }

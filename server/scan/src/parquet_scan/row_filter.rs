@@ -69,12 +69,7 @@ fn below(plan: Arc<dyn ExecutionPlan>, looked_up: &HashSet<u64>) -> Result<Arc<d
         });
     }
     // A join looks each row of its right side up itself: to do so once more right before gains nothing.
-    let join = plan.downcast_ref::<HashJoinExec>();
-    let own: HashSet<u64> = join
-        .into_iter()
-        .flat_map(ExecutionPlan::dynamic_expressions_produced)
-        .filter_map(|filter| filter.expression_id())
-        .collect();
+    let own = probe_filters(&plan);
     let children = plan.children().into_iter().enumerate();
     let children = children.map(|(at, child)| {
         let looked_up = if at == 1 { own.clone() } else { HashSet::new() };
@@ -82,6 +77,15 @@ fn below(plan: Arc<dyn ExecutionPlan>, looked_up: &HashSet<u64>) -> Result<Arc<d
     });
     let children = children.collect::<Result<Vec<_>>>()?;
     replace_children_if_necessary(plan, children)
+}
+
+/// Ids of the filters that `plan`, where it is a hash join, gives to its probe side, which is its second input.
+pub fn probe_filters(plan: &Arc<dyn ExecutionPlan>) -> HashSet<u64> {
+    let join = plan.downcast_ref::<HashJoinExec>();
+    let given = join
+        .into_iter()
+        .flat_map(ExecutionPlan::dynamic_expressions_produced);
+    given.filter_map(|filter| filter.expression_id()).collect()
 }
 
 /// The part of a scan's predicate that is learned while the query runs, but for what is `looked_up`, over the columns

@@ -7,6 +7,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, NullEquality};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator};
+use owlake_dialect::semantics::is_comparison;
 
 /// Inner joins, with the filters and the projections of plain columns between them.
 pub(super) struct Region {
@@ -247,20 +248,6 @@ fn is_total(expr: &Expr, type_of: impl Fn(&Expr) -> Option<DataType>) -> bool {
         })
     });
     walked.is_ok() && total
-}
-
-fn is_comparison(op: Operator) -> bool {
-    matches!(
-        op,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
-    )
 }
 
 fn is_widening(from: &DataType, to: &DataType) -> bool {
