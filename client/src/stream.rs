@@ -269,9 +269,11 @@ struct Messages {
 }
 
 impl Messages {
+    /// The first one counts: a message holds it whole, trailers what fits.
     fn found(&self, receipt: Option<QueryReceipt>) {
-        if let Some(receipt) = receipt {
-            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(receipt);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_none() {
+            *seen = receipt;
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Implementations are in `server/federation/`; which statements they may run, and as whom, is theirs.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,13 +16,15 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
 use owlake_dialect::passthrough_statement;
 use owlake_fault::{Code, Fault};
-use owlake_metering::Counter;
+use owlake_metering::{Counter, RemoteQuery};
 use owlake_scan::ScanContext;
 
 use crate::resolve::{INFORMATION_SCHEMA, Resolver, SYSTEM_SCHEMA};
 
-/// The longest remote statement that a receipt quotes, in characters.
-const QUOTED_SQL: usize = 1_000;
+/// The longest remote statement that a notice quotes, in characters.
+const QUOTED_CHARS: usize = 1_000;
+/// The longest one that the ledger keeps whole.
+const KEPT_CHARS: usize = 10_000;
 
 /// One catalog over another database. Nothing connects before it is asked; every method is cancel safe.
 ///
@@ -168,15 +171,26 @@ impl RemoteScope {
         self.0.meter.add(Counter::RemoteRows, rows);
     }
 
-    /// A remote statement has ended: the receipt says so.
-    pub fn asked(&self, catalog: &str, sql: &str, rows: u64, bytes: u64, time: std::time::Duration) {
-        let mut quoted: String = sql.chars().take(QUOTED_SQL).collect();
-        if quoted.len() < sql.len() {
-            quoted.push_str(" ...");
-        }
-        let ms = time.as_millis();
+    /// A remote statement has ended: the receipt and the ledger say so.
+    pub fn asked(&self, mut asked: RemoteQuery) {
+        let sent = &asked.remote_query;
         self.0.notice(format!(
-            "catalog `{catalog}` sent {rows} rows, {bytes} bytes in {ms} ms for: {quoted}"
+            "catalog `{}` sent {} rows, {} bytes in {} ms for: {}",
+            asked.catalog,
+            asked.remote_rows,
+            asked.remote_bytes,
+            asked.elapsed_ms,
+            beginning(sent, QUOTED_CHARS)
         ));
+        asked.remote_query = beginning(sent, KEPT_CHARS).into_owned();
+        self.0.remote_query(asked);
+    }
+}
+
+/// The first `chars` of a statement, marked where they are not all.
+fn beginning(statement: &str, chars: usize) -> Cow<'_, str> {
+    match statement.char_indices().nth(chars) {
+        Some((end, _)) => format!("{} ...", &statement[..end]).into(),
+        None => statement.into(),
     }
 }

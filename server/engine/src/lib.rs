@@ -37,6 +37,7 @@ pub use context::{
 pub use engine::{Engine, EngineBuilder};
 pub use memory::QueryMemoryPool;
 pub use meters::Meters;
+pub use owlake_metering::RemoteQuery;
 pub use query::{
     Estimate, EstimateRow, NoObserver, Prepared, QueryFailure, QueryObserver, RunningQuery, StatementKind,
     Submitted,

@@ -22,7 +22,7 @@ pub use http::{
     RequestTimes, SharedHttp, SmallShare, StoreOp,
 };
 pub use ledger::{
-    Ledger, LedgerFilter, LedgerOptions, LedgerPage, LedgerPosition, QueryRecord, RequestRecord, ScanRecord,
+    Ledger, LedgerFilter, LedgerOptions, LedgerPage, LedgerPosition, QueryPart, QueryRecord, RequestRecord,
     UsageRecord,
 };
 pub use local::LocalStore;
@@ -32,5 +32,5 @@ pub use quota::{
     CostExceeded, QuotaDefinition, QuotaError, QuotaExceeded, QuotaGrant, QuotaInterval, QuotaObserver,
     QuotaPeriod, QuotaReservation, QuotaResource, QuotaUse, QuotaWarning, Quotas,
 };
-pub use receipt::{QueryState, Receipt, StatementType, TableScan};
+pub use receipt::{QueryState, Receipt, RemoteQuery, StatementType, TableScan};
 pub use usd::{ParseUsdError, Usd};

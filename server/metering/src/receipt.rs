@@ -115,6 +115,22 @@ pub struct TableScan {
     pub metadata_bytes: u64,
 }
 
+/// A statement that a database beside the lake answered for the query.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RemoteQuery {
+    /// Catalog of the database.
+    pub catalog: String,
+    /// As it was sent; the beginning of a long one. Ranges that one statement was split into count as one.
+    pub remote_query: String,
+    /// As the counter, of this statement.
+    pub remote_rows: u64,
+    /// As the counter, of this statement.
+    pub remote_bytes: u64,
+    /// From its beginning until the last bytes arrived.
+    pub elapsed_ms: u64,
+}
+
 /// Everything a user learns about one query's work. Serialized flat, under the column names of `system.queries`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Receipt {
@@ -157,6 +173,8 @@ pub struct Receipt {
     pub total_time: Duration,
     /// One entry per scan of a table.
     pub scans: Vec<TableScan>,
+    /// One entry per statement that another database answered, in the order of their ends.
+    pub remote_queries: Vec<RemoteQuery>,
     /// Sentences the user should see.
     pub notices: Vec<String>,
     /// Stable error name, when it did not succeed.
@@ -212,6 +230,7 @@ impl Receipt {
             execution_time: Duration::ZERO,
             total_time: Duration::ZERO,
             scans: Vec::new(),
+            remote_queries: Vec::new(),
             notices: Vec::new(),
             error_code: None,
             error_message: None,

@@ -17,13 +17,13 @@ use crate::config::ScanConfig;
 use crate::error::ScanError;
 use crate::estimate::FooterBudget;
 use crate::file_version::FileVersion;
-use crate::files::SmallFiles;
 use crate::identity::ScanIdentity;
 use crate::listing::{self, Listing};
 use crate::location::Location;
 use crate::parquet_scan::page_index::PageIndexes;
 use crate::range_set::RangeSet;
 use crate::range_source::InFlight;
+use crate::report::Report;
 use crate::stores::QueryStores;
 
 /// Per-query state of all scans.
@@ -59,15 +59,7 @@ pub struct ScanContext {
     pub estimating: OnceLock<FooterBudget>,
     /// Listings of this attempt: all scans of a query see one version of a file.
     listings: Mutex<BTreeMap<Location, Arc<Listing>>>,
-    report: Mutex<ScanReport>,
-}
-
-/// What the scans of a query add to its receipt.
-#[derive(Debug, Default)]
-struct ScanReport {
-    nodes: Vec<Arc<ScanNode>>,
-    notices: Vec<String>,
-    small_files: Vec<SmallFiles>,
+    pub(crate) report: Report,
 }
 
 impl ScanContext {
@@ -99,7 +91,7 @@ impl ScanContext {
             identify_files: AtomicBool::new(false),
             estimating: OnceLock::new(),
             listings: Mutex::default(),
-            report: Mutex::default(),
+            report: Report::default(),
         }
     }
 
@@ -177,52 +169,6 @@ impl ScanContext {
         session.config().get_extension::<Self>()
     }
 
-    /// Adds a notice to the receipt, once.
-    pub fn notice(&self, text: String) {
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        if !report.notices.contains(&text) {
-            report.notices.push(text);
-        }
-    }
-
-    /// Adds a notice on small files, once; what they took is said at the end.
-    pub(crate) fn notice_small_files(&self, small: SmallFiles) {
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        if !report.small_files.contains(&small) {
-            report.small_files.push(small);
-        }
-    }
-
-    /// Notices so far.
-    pub fn notices(&self) -> Vec<String> {
-        let share = self.stores.small_share();
-        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        let small = report.small_files.iter().map(|small| small.notice(share));
-        report.notices.iter().cloned().chain(small).collect()
-    }
-
-    /// Scans so far, in planning order.
-    pub fn nodes(&self) -> Vec<Arc<ScanNode>> {
-        self.report
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .nodes
-            .clone()
-    }
-
-    /// What each scan considered and kept.
-    pub fn table_scans(&self) -> Vec<TableScan> {
-        self.nodes().iter().map(|node| node.table_scan()).collect()
-    }
-
-    pub(crate) fn register(&self, node: Arc<ScanNode>) {
-        self.report
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .nodes
-            .push(node);
-    }
-
     /// Takes what this attempt listed out of the cache: a file of it has changed, and the query that is sent again
     /// must not be planned with it once more.
     pub async fn forget_listings(&self) {
@@ -243,11 +189,7 @@ impl ScanContext {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-        self.report
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .nodes
-            .clear();
+        self.report.forget_scans();
     }
 
     /// Proves that every file this query answered about without reading from it is still the listed

@@ -21,6 +21,7 @@ mod partitions;
 mod pruning;
 mod range_set;
 mod range_source;
+mod report;
 mod stores;
 mod table;
 

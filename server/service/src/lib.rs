@@ -39,7 +39,9 @@ pub use flight::FlightFront;
 pub use lake::{Error, Lake, LakeBuilder, Query, QueryBuilder};
 pub use owlake_engine::{EngineConfig, Estimate, EstimateRow, WorkgroupConfig, WorkgroupState};
 pub use owlake_fault::{Code, Fault, Kind};
-pub use owlake_metering::{Counters, LedgerOptions, QueryState, Receipt, StatementType, TableScan, Usd};
+pub use owlake_metering::{
+    Counters, LedgerOptions, QueryState, Receipt, RemoteQuery, StatementType, TableScan, Usd,
+};
 pub use owlake_scan::{S3Access, ScanConfig, StoreModel};
 #[cfg(feature = "server")]
 pub use run::run;

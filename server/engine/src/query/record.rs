@@ -46,6 +46,23 @@ pub(crate) struct Accounting {
     pub clock: fn() -> DateTime<Utc>,
 }
 
+impl Accounting {
+    /// Sets what the counters of `receipt` cost, by its state.
+    fn price(&self, receipt: &mut Receipt) {
+        let counters = &receipt.counters;
+        receipt.billed_bytes = self.billing.billed_bytes(
+            receipt.statement_type,
+            receipt.state,
+            receipt.reused_query_id.is_some(),
+            // Athena adds up what all data sources gave.
+            counters.data_scanned_bytes.saturating_add(counters.remote_bytes),
+        );
+        receipt.athena_cost_usd = self.billing.cost(receipt.billed_bytes);
+        receipt.cost_usd = self.price.cost(counters);
+        receipt.price_plan.clone_from(&self.price.name);
+    }
+}
+
 /// A query in front of the slots.
 pub(crate) struct Waiting(Arc<dyn QueryObserver>, Arc<WorkgroupConfig>);
 
@@ -187,16 +204,10 @@ impl QueryAccount {
     pub(crate) fn so_far(&self) -> Option<Receipt> {
         let mut receipt = self.record.as_ref()?.receipt.clone();
         receipt.counters = self.meter.counters();
-        let billing = &self.accounting.billing;
-        receipt.billed_bytes = billing.billed_bytes(
-            receipt.statement_type,
-            QueryState::Succeeded,
-            false,
-            receipt.counters.data_scanned_bytes,
-        );
-        receipt.athena_cost_usd = billing.cost(receipt.billed_bytes);
-        receipt.cost_usd = self.accounting.price.cost(&receipt.counters);
-        receipt.price_plan.clone_from(&self.accounting.price.name);
+        // As if it ended well now.
+        receipt.state = QueryState::Succeeded;
+        self.accounting.price(&mut receipt);
+        receipt.state = QueryState::Running;
         Some(receipt)
     }
 
@@ -266,25 +277,13 @@ impl QueryAccount {
             }
         });
         receipt.counters = self.meter.counters();
-        let billing = &self.accounting.billing;
-        receipt.billed_bytes = billing.billed_bytes(
-            receipt.statement_type,
-            receipt.state,
-            receipt.reused_query_id.is_some(),
-            // Athena adds up what all data sources gave.
-            receipt
-                .counters
-                .data_scanned_bytes
-                .saturating_add(receipt.counters.remote_bytes),
-        );
-        receipt.athena_cost_usd = billing.cost(receipt.billed_bytes);
-        receipt.cost_usd = self.accounting.price.cost(&receipt.counters);
-        receipt.price_plan.clone_from(&self.accounting.price.name);
+        self.accounting.price(receipt);
         receipt.planning_time = self.marks.planning;
         receipt.queue_time = self.marks.queue;
         receipt.execution_time = self.marks.execution_from.map(|t| t.elapsed()).unwrap_or_default();
         receipt.total_time = self.started.elapsed();
         receipt.scans = self.scan.table_scans();
+        receipt.remote_queries = self.scan.remote_queries();
         receipt.notices = self.scan.notices();
         receipt.peak_memory_bytes = self.memory.peak_bytes();
         if let Some(requests) = self.requests.take().filter(|_| self.writes_requests) {

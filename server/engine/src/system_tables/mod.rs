@@ -9,6 +9,7 @@ mod ledger_table;
 mod object_requests;
 mod queries;
 mod quota_usage;
+mod remote_queries;
 mod scans;
 mod settings;
 mod usage;
@@ -34,6 +35,7 @@ pub const SYSTEM_TABLES: &[&str] = &[
     "object_requests",
     "queries",
     "quota_usage",
+    "remote_queries",
     "scans",
     "settings",
     "usage",
@@ -87,6 +89,10 @@ pub(crate) async fn system_table(
             uses.retain(|u| owner.is_none() || u.principal.is_none() || u.principal == owner);
             mem_table(quota_usage::batch(&uses).map_err(internal)?)
         }
+        "remote_queries" => Ok(of_ledger(
+            remote_queries::batch(&[])?,
+            Arc::new(remote_queries::RemoteQueries),
+        )),
         "scans" => Ok(of_ledger(scans::batch(&[])?, Arc::new(scans::Scans))),
         "settings" => mem_table(settings::batch(context, resolver.server_settings()).map_err(internal)?),
         "usage" => {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use owlake_fault::Fault;
-use owlake_metering::{Ledger, LedgerFilter, LedgerPosition, ScanRecord};
+use owlake_metering::{Ledger, LedgerFilter, LedgerPosition, QueryPart, TableScan};
 
 use super::columns::Columns;
 use super::internal;
@@ -24,23 +24,23 @@ impl Family for Scans {
     }
 }
 
-pub(super) fn batch(rows: &[ScanRecord]) -> Result<RecordBatch, Fault> {
+pub(super) fn batch(rows: &[QueryPart<TableScan>]) -> Result<RecordBatch, Fault> {
     Columns::of(rows)
         .text("query_id", |r| Some(&r.query_id))
         .time("submitted_at", |r| Some(r.submitted_at))
         .text("principal", |r| Some(&r.principal))
         .text("workgroup", |r| Some(&r.workgroup))
-        .text("catalog", |r| Some(&r.scan.catalog))
-        .text("database", |r| Some(&r.scan.database))
-        .text("table_name", |r| Some(&r.scan.table_name))
-        .count("partitions_total", |r| r.scan.partitions_total)
-        .count("partitions_read", |r| Some(r.scan.partitions_read))
-        .count("files_total", |r| Some(r.scan.files_total))
-        .count("files_read", |r| Some(r.scan.files_read))
-        .count("row_groups_total", |r| Some(r.scan.row_groups_total))
-        .count("row_groups_read", |r| Some(r.scan.row_groups_read))
-        .count("data_scanned_bytes", |r| Some(r.scan.data_scanned_bytes))
-        .count("metadata_bytes", |r| Some(r.scan.metadata_bytes))
+        .text("catalog", |r| Some(&r.part.catalog))
+        .text("database", |r| Some(&r.part.database))
+        .text("table_name", |r| Some(&r.part.table_name))
+        .count("partitions_total", |r| r.part.partitions_total)
+        .count("partitions_read", |r| Some(r.part.partitions_read))
+        .count("files_total", |r| Some(r.part.files_total))
+        .count("files_read", |r| Some(r.part.files_read))
+        .count("row_groups_total", |r| Some(r.part.row_groups_total))
+        .count("row_groups_read", |r| Some(r.part.row_groups_read))
+        .count("data_scanned_bytes", |r| Some(r.part.data_scanned_bytes))
+        .count("metadata_bytes", |r| Some(r.part.metadata_bytes))
         .finish()
         .map_err(internal)
 }

@@ -29,7 +29,7 @@ use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
     ReplaceChildrenOptions, apply_expression_roots,
 };
-use owlake_engine::{RemoteScope, ToldOfPlan};
+use owlake_engine::{RemoteQuery, RemoteScope, ToldOfPlan};
 use owlake_fault::Fault;
 use tokio::time::Instant;
 
@@ -157,14 +157,17 @@ impl RowsObserver for Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let (rows, bytes) = (
-            self.rows.load(Ordering::Relaxed),
-            self.bytes.load(Ordering::Relaxed),
-        );
+        let bytes = self.bytes.load(Ordering::Relaxed);
         let spent = Duration::from_micros(self.spent_us.load(Ordering::Relaxed));
         // Nothing arrived: it may have been waited for until now.
         let spent = if bytes == 0 { self.begun.elapsed() } else { spent };
-        self.scope.asked(&self.catalog, &self.sql, rows, bytes, spent);
+        self.scope.asked(RemoteQuery {
+            catalog: std::mem::take(&mut self.catalog),
+            remote_query: std::mem::take(&mut self.sql),
+            remote_rows: self.rows.load(Ordering::Relaxed),
+            remote_bytes: bytes,
+            elapsed_ms: u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
+        });
     }
 }
 

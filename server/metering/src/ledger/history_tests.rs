@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::http::ObjectRequest;
-use crate::receipt::{QueryState, Receipt, StatementType, TableScan};
+use crate::receipt::{QueryState, Receipt, RemoteQuery, StatementType, TableScan};
 use crate::usd::Usd;
 
 const DAY: i64 = 86_400;
@@ -69,7 +69,7 @@ async fn pages_of_scans_hold_every_scan_once() {
     }
     let found: Vec<String> = rows
         .iter()
-        .map(|r| format!("{}.{}", r.query_id, r.scan.table_name))
+        .map(|r| format!("{}.{}", r.query_id, r.part.table_name))
         .collect();
     let expected: Vec<String> = (0..7)
         .rev()
@@ -81,6 +81,33 @@ async fn pages_of_scans_hold_every_scan_once() {
         ..filter(3)
     };
     assert_eq!(ledger.scans(one).await.unwrap().rows.len(), 2);
+}
+
+#[tokio::test]
+async fn remote_queries_come_back_by_query() {
+    let ledger = Ledger::in_memory().unwrap();
+    let mut asked = ended("asked", 0, "ann", 0);
+    let remote = |rows: u64| RemoteQuery {
+        catalog: "pg".to_owned(),
+        remote_query: "SELECT 'ü'".to_owned(),
+        remote_rows: rows,
+        remote_bytes: 8 * rows,
+        elapsed_ms: 7,
+    };
+    asked.receipt.remote_queries = vec![remote(1), remote(2)];
+    ledger.finish_detached(asked);
+    ledger.finish_detached(ended("lake", 1, "ann", 0));
+    let page = ledger.remote_queries(filter(9)).await.unwrap();
+    let found: Vec<_> = page.rows.into_iter().map(|r| (r.query_id, r.part)).collect();
+    assert_eq!(
+        found,
+        [("asked".to_owned(), remote(1)), ("asked".to_owned(), remote(2))]
+    );
+    let bobs = LedgerFilter {
+        principal: Some("bob".to_owned()),
+        ..filter(9)
+    };
+    assert_eq!(ledger.remote_queries(bobs).await.unwrap().rows, []);
 }
 
 #[tokio::test]
@@ -205,13 +232,18 @@ async fn an_older_file_gets_its_sums_from_its_queries() {
     connection
         .execute_batch(
             "DROP TABLE usage; DROP TABLE object_requests; DROP TABLE workgroups; DROP TABLE quotas;
-             DROP TABLE quota_usage; DROP TABLE catalogs; PRAGMA user_version = 1;",
+             DROP TABLE quota_usage; DROP TABLE catalogs; ALTER TABLE queries DROP COLUMN remote_queries;
+             PRAGMA user_version = 1;",
         )
         .unwrap();
     drop(connection);
     let ledger = Ledger::open(&path).unwrap();
     let sums = ledger.usage(None).await.unwrap();
     assert_eq!(sums.iter().map(|u| u.queries).sum::<u64>(), 3);
+    assert_eq!(
+        ledger.remote_queries(LedgerFilter::default()).await.unwrap().rows,
+        []
+    );
     assert_eq!(sums.iter().map(|u| u.data_scanned_bytes).sum::<u64>(), 11);
     assert_eq!(sums.iter().map(|u| u.cost_usd).sum::<Usd>(), Usd::from_pico(13));
 }

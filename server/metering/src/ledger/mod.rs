@@ -21,14 +21,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::error::MeteringError;
 use crate::quota::{self, StoredLimits};
+use crate::receipt::{RemoteQuery, TableScan};
 
 pub use record::{
-    LedgerFilter, LedgerPage, LedgerPosition, QueryRecord, RequestRecord, ScanRecord, UsageRecord,
+    LedgerFilter, LedgerPage, LedgerPosition, QueryPart, QueryRecord, RequestRecord, UsageRecord,
 };
 use writer::{Command, Reply};
 
@@ -178,9 +180,30 @@ impl Ledger {
     }
 
     /// Scans of the queries that pass `filter`, newest query first; its limit is a number of queries.
-    pub async fn scans(&self, filter: LedgerFilter) -> Result<LedgerPage<ScanRecord>, MeteringError> {
-        self.call(false, move |connection| rows::select_scans(connection, filter))
-            .await
+    pub async fn scans(
+        &self,
+        filter: LedgerFilter,
+    ) -> Result<LedgerPage<QueryPart<TableScan>>, MeteringError> {
+        self.parts("scans", filter).await
+    }
+
+    /// The same for statements that other databases answered.
+    pub async fn remote_queries(
+        &self,
+        filter: LedgerFilter,
+    ) -> Result<LedgerPage<QueryPart<RemoteQuery>>, MeteringError> {
+        self.parts("remote_queries", filter).await
+    }
+
+    async fn parts<T: DeserializeOwned + Send + 'static>(
+        &self,
+        column: &'static str,
+        filter: LedgerFilter,
+    ) -> Result<LedgerPage<QueryPart<T>>, MeteringError> {
+        self.call(false, move |connection| {
+            rows::select_parts(connection, column, filter)
+        })
+        .await
     }
 
     /// Logged requests of the newest query that passes `filter` and has some: one query a page.

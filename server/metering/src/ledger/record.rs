@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::http::ObjectRequest;
-use crate::receipt::{QueryState, Receipt, TableScan};
+use crate::receipt::{QueryState, Receipt};
 use crate::usd::Usd;
 
 /// What the ledger keeps of a query: its receipt and who asked what, from where.
@@ -66,9 +66,9 @@ impl QueryRecord {
     }
 }
 
-/// One row of `system.scans`: a scan of a table and the query it belongs to.
+/// One row of `system.scans` or `system.remote_queries`: a part of a query's work and the query it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScanRecord {
+pub struct QueryPart<T> {
     /// The query.
     pub query_id: String,
     /// When that arrived.
@@ -77,8 +77,8 @@ pub struct ScanRecord {
     pub principal: String,
     /// Where it ran.
     pub workgroup: String,
-    /// What the scan considered and kept.
-    pub scan: TableScan,
+    /// A [`TableScan`](crate::TableScan) or a [`RemoteQuery`](crate::RemoteQuery).
+    pub part: T,
 }
 
 /// One row of `system.object_requests`.

@@ -10,11 +10,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::record::{LedgerFilter, LedgerPage, LedgerPosition, QueryRecord, ScanRecord};
+use super::record::{LedgerFilter, LedgerPage, LedgerPosition, QueryPart, QueryRecord};
 use super::{requests, usage};
 use crate::error::MeteringError;
 use crate::meter::{Counter, Counters};
-use crate::receipt::{QueryState, Receipt, StatementType, TableScan};
+use crate::receipt::{QueryState, Receipt, StatementType};
 
 /// Statement texts, built once: the column list has one source, [`values`].
 pub(super) struct Statements {
@@ -109,6 +109,7 @@ fn values(record: &QueryRecord) -> Result<Vec<(&'static str, Value)>, MeteringEr
         ("trace_id", optional_text(record.trace_id.as_deref())),
         ("server_version", text(&receipt.server_version)),
         ("scans", json("scans", &receipt.scans)?),
+        ("remote_queries", json("remote_queries", &receipt.remote_queries)?),
         ("notices", json("notices", &receipt.notices)?),
     ];
     values.extend(
@@ -260,29 +261,28 @@ pub(super) fn select(
     Ok(records)
 }
 
-/// Scans of the queries that pass the filter; its limit is a number of queries.
-pub(super) fn select_scans(
+/// What the JSON of `column` lists of the queries that pass the filter; its limit is a number of queries.
+pub(super) fn select_parts<T: DeserializeOwned>(
     connection: &Connection,
+    column: &'static str,
     filter: LedgerFilter,
-) -> Result<LedgerPage<ScanRecord>, MeteringError> {
+) -> Result<LedgerPage<QueryPart<T>>, MeteringError> {
     let limit = filter.limit;
-    let (sql, arguments) = filtered(
-        "SELECT query_id, submitted_at, principal, workgroup, scans FROM queries",
-        filter,
-    );
+    let select = format!("SELECT query_id, submitted_at, principal, workgroup, {column} FROM queries");
+    let (sql, arguments) = filtered(&select, filter);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(arguments))?;
     let (mut found, mut last, mut queries) = (Vec::new(), None, 0);
     while let Some(row) = rows.next()? {
         queries += 1;
         let (at, id) = read_position(row)?;
-        for scan in read_json::<Vec<TableScan>>(row, "scans")? {
-            found.push(ScanRecord {
+        for part in read_json::<Vec<T>>(row, column)? {
+            found.push(QueryPart {
                 query_id: id.clone(),
                 submitted_at: at,
                 principal: get(row, "principal")?,
                 workgroup: get(row, "workgroup")?,
-                scan,
+                part,
             });
         }
         last = Some((at, id));
@@ -359,6 +359,7 @@ fn read(row: &Row<'_>) -> Result<QueryRecord, MeteringError> {
         execution_time: read_ms(row, "execution_ms")?,
         total_time: read_ms(row, "total_ms")?,
         scans: read_json(row, "scans")?,
+        remote_queries: read_json(row, "remote_queries")?,
         notices: read_json(row, "notices")?,
         error_code: get(row, "error_code")?,
         error_message: get(row, "error_message")?,

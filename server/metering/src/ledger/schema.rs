@@ -6,7 +6,7 @@ use crate::error::MeteringError;
 
 /// Step n brings a file from version n to n + 1. Released steps are never edited.
 ///
-/// Times are microseconds since 1970 UTC, money is decimal text, tags, scans and notices are JSON.
+/// Times are microseconds since 1970 UTC, money is decimal text, tags, scans, remote queries and notices are JSON.
 const STEPS: &[&str] = &[
     "
 CREATE TABLE queries (
@@ -123,6 +123,9 @@ CREATE TABLE catalogs (
     name TEXT NOT NULL PRIMARY KEY,
     definition TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+",
+    "
+ALTER TABLE queries ADD COLUMN remote_queries TEXT NOT NULL DEFAULT '[]';
 ",
 ];
 

@@ -343,7 +343,8 @@ async fn columns_have_the_names_of_system_queries() {
         finished_at, queued_ms, planning_ms, execution_ms, total_ms, principal, workgroup, source, tags, catalog, database,
         rows_returned, bytes_returned, glue_requests, billed_bytes, cost_usd, athena_cost_usd, price_plan,
         max_data_scanned_bytes, estimate_min_bytes, estimate_max_bytes, estimate_confidence, reused_query_id,
-        peak_memory_bytes, spilled_bytes, trace_id, server_version, timing_dependent, scans, notices";
+        peak_memory_bytes, spilled_bytes, trace_id, server_version, timing_dependent, scans,
+        remote_queries, notices";
     let documented: BTreeSet<String> = documented
         .split(',')
         .map(|name| name.trim().to_owned())

@@ -68,6 +68,7 @@ pub(crate) fn to_proto(receipt: &Receipt) -> v1::QueryReceipt {
         execution_time: duration(receipt.execution_time),
         total_time: duration(receipt.total_time),
         scans: receipt.scans.iter().map(scan).collect(),
+        remote_queries: receipt.remote_queries.iter().map(remote_query).collect(),
         notices: receipt.notices.clone(),
         error_code: receipt.error_code.clone().unwrap_or_default(),
         error_message: receipt.error_message.clone().unwrap_or_default(),
@@ -99,11 +100,23 @@ fn scan(scan: &owlake_metering::TableScan) -> v1::TableScan {
     }
 }
 
-/// Encoded receipt for the `owlake-receipt-bin` trailer; the list of scans is left out where it would not fit.
+fn remote_query(remote: &owlake_metering::RemoteQuery) -> v1::RemoteQuery {
+    v1::RemoteQuery {
+        catalog: remote.catalog.clone(),
+        remote_query: remote.remote_query.clone(),
+        remote_rows: remote.remote_rows,
+        remote_bytes: remote.remote_bytes,
+        elapsed_time: duration(std::time::Duration::from_millis(remote.elapsed_ms)),
+    }
+}
+
+/// Encoded receipt for the `owlake-receipt-bin` trailer; lists of scans and remote queries are left out where they
+/// would not fit.
 pub(crate) fn trailer_bytes(receipt: &Receipt) -> Vec<u8> {
     let mut message = to_proto(receipt);
     if message.encoded_len() > RECEIPT_TRAILER_MAX_BYTES {
         message.scans.clear();
+        message.remote_queries.clear();
     }
     message.encode_to_vec()
 }

@@ -118,7 +118,22 @@ async fn tables_of_a_database_join_those_of_the_lake_and_are_counted() {
         answer.receipt.query_id
     );
     let row = server.query(&ledger).await;
-    assert_eq!(cells(&row), [["99", counters.remote_bytes.to_string().as_str()]]);
+    let bytes = counters.remote_bytes.to_string();
+    assert_eq!(cells(&row), [["99", bytes.as_str()]]);
+    let ledger = format!(
+        "SELECT r.catalog, r.remote_query, r.remote_rows, r.remote_bytes, r.principal = q.principal,
+           r.elapsed_ms BETWEEN 0 AND q.total_ms
+         FROM system.remote_queries r JOIN system.queries q ON r.query_id = q.query_id WHERE r.query_id = '{}'",
+        answer.receipt.query_id
+    );
+    let row = server.query(&ledger).await;
+    let told = &answer.receipt.remote_queries[0];
+    let text = told.remote_query.as_str();
+    assert_eq!(cells(&row), [["pg", text, "99", bytes.as_str(), "true", "true"]]);
+    // The notice has the beginning of it.
+    let quoted = sent[0].strip_suffix(" ...").unwrap();
+    assert!(quoted.len() == 1000 && text.starts_with(quoted) && text.ends_with("'99'::int8)))"));
+    assert_eq!((told.remote_rows, told.remote_bytes), (99, counters.remote_bytes));
     // From the other catalog's point of view.
     server.query("USE pg.sales").await;
     let lake = one(&server
@@ -334,7 +349,17 @@ async fn the_cap_holds_for_remote_bytes() {
     let receipt = error.receipt().unwrap();
     assert_eq!(receipt.state().as_str_name(), "QUERY_STATE_CANCELLED");
     // At most what arrived together with the byte that was too much.
-    assert!(receipt.counters.unwrap().remote_bytes < 1_300_000, "{receipt:?}");
+    let received = receipt.counters.unwrap().remote_bytes;
+    assert!(received < 1_300_000, "{receipt:?}");
+    // The statement that passed it is on record.
+    let ledger = format!(
+        "SELECT remote_bytes FROM system.remote_queries WHERE query_id = '{}'",
+        receipt.query_id
+    );
+    assert_eq!(
+        cells(&server.query(&ledger).await),
+        [[received.to_string().as_str()]]
+    );
     assert_eq!(
         one(&server
             .query("SELECT count(*) FROM pg.public.customers WHERE id < 10")
