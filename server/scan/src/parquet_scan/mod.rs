@@ -8,6 +8,7 @@ pub(crate) mod dry;
 pub(crate) mod encrypted;
 pub(crate) mod footer;
 pub(crate) mod late;
+mod learned;
 pub(crate) mod named;
 pub(crate) mod page_index;
 pub(crate) mod plan;
