@@ -47,12 +47,12 @@ pub(crate) struct Accounting {
 }
 
 impl Accounting {
-    /// Sets what the counters of `receipt` cost, by its state.
-    fn price(&self, receipt: &mut Receipt) {
+    /// Sets what the counters of `receipt` cost a query that ends in `state`.
+    fn price(&self, receipt: &mut Receipt, state: QueryState) {
         let counters = &receipt.counters;
         receipt.billed_bytes = self.billing.billed_bytes(
             receipt.statement_type,
-            receipt.state,
+            state,
             receipt.reused_query_id.is_some(),
             // Athena adds up what all data sources gave.
             counters.data_scanned_bytes.saturating_add(counters.remote_bytes),
@@ -205,9 +205,7 @@ impl QueryAccount {
         let mut receipt = self.record.as_ref()?.receipt.clone();
         receipt.counters = self.meter.counters();
         // As if it ended well now.
-        receipt.state = QueryState::Succeeded;
-        self.accounting.price(&mut receipt);
-        receipt.state = QueryState::Running;
+        self.accounting.price(&mut receipt, QueryState::Succeeded);
         Some(receipt)
     }
 
@@ -277,7 +275,8 @@ impl QueryAccount {
             }
         });
         receipt.counters = self.meter.counters();
-        self.accounting.price(receipt);
+        let state = receipt.state;
+        self.accounting.price(receipt, state);
         receipt.planning_time = self.marks.planning;
         receipt.queue_time = self.marks.queue;
         receipt.execution_time = self.marks.execution_from.map(|t| t.elapsed()).unwrap_or_default();

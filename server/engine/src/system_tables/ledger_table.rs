@@ -18,7 +18,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use owlake_fault::Fault;
-use owlake_metering::{Ledger, LedgerFilter, LedgerPosition};
+use owlake_metering::{Ledger, LedgerFilter, LedgerPosition, QueryPart};
+
+use super::columns::Columns;
 
 /// Queries per page: bounds memory, and how long the ledger's thread is kept from its writes.
 const PAGE: usize = 500;
@@ -32,6 +34,15 @@ pub(super) trait Family: fmt::Debug + Send + Sync {
         ledger: &Ledger,
         filter: LedgerFilter,
     ) -> Result<(RecordBatch, Option<LedgerPosition>), Fault>;
+}
+
+/// The columns of the query that each part belongs to.
+pub(super) fn of_parts<T>(rows: &[QueryPart<T>]) -> Columns<'_, QueryPart<T>> {
+    Columns::of(rows)
+        .text("query_id", |r| Some(&r.query_id))
+        .time("submitted_at", |r| Some(r.submitted_at))
+        .text("principal", |r| Some(&r.principal))
+        .text("workgroup", |r| Some(&r.workgroup))
 }
 
 /// A family as a table.

@@ -5,9 +5,8 @@ use datafusion::arrow::array::RecordBatch;
 use owlake_fault::Fault;
 use owlake_metering::{Ledger, LedgerFilter, LedgerPosition, QueryPart, RemoteQuery};
 
-use super::columns::Columns;
 use super::internal;
-use super::ledger_table::Family;
+use super::ledger_table::{Family, of_parts};
 
 #[derive(Debug)]
 pub(super) struct RemoteQueries;
@@ -25,11 +24,7 @@ impl Family for RemoteQueries {
 }
 
 pub(super) fn batch(rows: &[QueryPart<RemoteQuery>]) -> Result<RecordBatch, Fault> {
-    Columns::of(rows)
-        .text("query_id", |r| Some(&r.query_id))
-        .time("submitted_at", |r| Some(r.submitted_at))
-        .text("principal", |r| Some(&r.principal))
-        .text("workgroup", |r| Some(&r.workgroup))
+    of_parts(rows)
         .text("catalog", |r| Some(&r.part.catalog))
         .text("remote_query", |r| Some(&r.part.remote_query))
         .count("remote_rows", |r| Some(r.part.remote_rows))

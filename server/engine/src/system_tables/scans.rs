@@ -5,9 +5,8 @@ use datafusion::arrow::array::RecordBatch;
 use owlake_fault::Fault;
 use owlake_metering::{Ledger, LedgerFilter, LedgerPosition, QueryPart, TableScan};
 
-use super::columns::Columns;
 use super::internal;
-use super::ledger_table::Family;
+use super::ledger_table::{Family, of_parts};
 
 #[derive(Debug)]
 pub(super) struct Scans;
@@ -25,11 +24,7 @@ impl Family for Scans {
 }
 
 pub(super) fn batch(rows: &[QueryPart<TableScan>]) -> Result<RecordBatch, Fault> {
-    Columns::of(rows)
-        .text("query_id", |r| Some(&r.query_id))
-        .time("submitted_at", |r| Some(r.submitted_at))
-        .text("principal", |r| Some(&r.principal))
-        .text("workgroup", |r| Some(&r.workgroup))
+    of_parts(rows)
         .text("catalog", |r| Some(&r.part.catalog))
         .text("database", |r| Some(&r.part.database))
         .text("table_name", |r| Some(&r.part.table_name))

@@ -190,7 +190,10 @@ impl PhysicalExpr for Learned {
             };
             let kept = truth(value, rows)?;
             condition.trial.saw(seen, kept.count_set_bits(), begun);
-            let both = left.map_or(kept.clone(), |left| left.values() & &kept);
+            let both = match left {
+                Some(left) => left.values() & &kept,
+                None => kept,
+            };
             left = Some(BooleanArray::new(both, None));
         }
         Ok(match left {
