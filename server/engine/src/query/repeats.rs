@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
@@ -69,7 +69,7 @@ pub(super) fn watched(
             }) as Arc<dyn ExecutionPlan>
         };
         if wide && node.children().is_empty() {
-            return Ok(Transformed::yes(watch(node, Use::Takes)));
+            return Ok(Transformed::yes(watch(node, Use::Reads)));
         }
         let use_of_rows = if node.is::<WindowAggExec>() {
             Use::Keeps
@@ -110,6 +110,9 @@ enum Use {
     /// What the operator made is taken. A join makes rows for hours out of one batch; others get their turn meanwhile,
     /// and it can be stopped.
     Takes,
+    /// As [`Self::Takes`], of a scan that hands on a few rows at a time. Texts in views keep the page that they were
+    /// decoded from, so hundreds of small batches would each be counted as that page: they are copied out of it.
+    Reads,
 }
 
 impl Use {
@@ -118,6 +121,7 @@ impl Use {
             Self::Repeats => "the rows of a join",
             Self::Keeps => "the rows of a window",
             Self::Takes => "what an operator made",
+            Self::Reads => "what a scan read",
         }
     }
 }
@@ -206,7 +210,7 @@ struct WatchedStream {
 impl WatchedStream {
     fn look(&mut self, batch: &RecordBatch) -> Result<()> {
         match self.use_of_rows {
-            Use::Takes => {
+            Use::Takes | Use::Reads => {
                 self.taken += 1;
                 Ok(())
             }
@@ -275,6 +279,25 @@ fn widest_value(column: &ArrayRef) -> usize {
         .unwrap_or(0)
 }
 
+/// `batch` without the buffers that its texts in views share with other batches.
+fn on_its_own(batch: RecordBatch) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().map(|column| -> ArrayRef {
+        if let Some(texts) = column.as_string_view_opt() {
+            Arc::new(texts.gc())
+        } else if let Some(bytes) = column.as_binary_view_opt() {
+            Arc::new(bytes.gc())
+        } else {
+            Arc::clone(column)
+        }
+    });
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(
+        batch.schema(),
+        columns.collect(),
+        &rows,
+    )?)
+}
+
 impl Stream for WatchedStream {
     type Item = Result<RecordBatch>;
 
@@ -288,7 +311,10 @@ impl Stream for WatchedStream {
         Poll::Ready(next.map(|batch| {
             let batch = batch?;
             self.look(&batch)?;
-            Ok(batch)
+            match self.use_of_rows {
+                Use::Reads => on_its_own(batch),
+                _ => Ok(batch),
+            }
         }))
     }
 }
@@ -296,5 +322,26 @@ impl Stream for WatchedStream {
 impl RecordBatchStream for WatchedStream {
     fn schema(&self) -> SchemaRef {
         self.input.schema()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::array::{Int64Array, StringViewArray};
+
+    #[test]
+    fn a_few_rows_of_a_page_are_counted_as_themselves() {
+        let numbers = Int64Array::from_iter_values(0..1000);
+        let texts: StringViewArray = (0..1000).map(|n| Some(format!("text of row {n}"))).collect();
+        let columns = [("n", Arc::new(numbers) as ArrayRef), ("s", Arc::new(texts))];
+        let page = RecordBatch::try_from_iter(columns).unwrap();
+        let few = page.slice(500, 5);
+        let own = on_its_own(few.clone()).unwrap();
+        assert_eq!(own, few);
+        assert!(few.column(1).get_array_memory_size() > 16_000);
+        assert!(own.column(1).get_array_memory_size() < 1000);
+        let none = page.project(&[]).unwrap();
+        assert_eq!(on_its_own(none).unwrap().num_rows(), 1000);
     }
 }
