@@ -1,6 +1,7 @@
 //! Aggregates of our own: `sum` and `avg` with Trino's types and range checks, `max_by`, `map_agg` and the like.
 
 mod collect;
+mod exact;
 mod fold;
 mod taken;
 

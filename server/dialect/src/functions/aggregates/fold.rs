@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int64Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
-use super::taken::Taken;
+use super::exact::fold_exact;
+use super::taken::{Taken, each_row};
 use crate::functions::math::round_half_up;
 use crate::semantics::error::out_of_range;
 use crate::semantics::ty::Ty;
@@ -155,81 +157,94 @@ impl Folded {
     ) -> Result<()> {
         let step = i64::from(sign);
         let rows = Taken::new(values, filter);
+        let counts = &mut self.counts;
         if let DataType::Boolean = values.data_type() {
             let a = values.as_boolean();
-            return rows.try_each(|row| {
-                self.counts[group(row)] += step * i64::from(a.value(row));
-                Ok(())
-            });
+            each_row!(rows, row => counts[group(row)] += step * i64::from(a.value(row)));
+            return Ok(());
         }
-        let counts = &mut self.counts;
         match &mut self.numbers {
             Numbers::Float(sums) => {
                 let wide = arrow::compute::cast(values, &DataType::Float64)?;
                 let a = wide.as_primitive::<Float64Type>().values();
                 let log = self.fold == Fold::GeometricMean;
-                rows.try_each(|row| {
+                each_row!(rows, row => {
                     let g = group(row);
                     let value = if log { a[row].ln() } else { a[row] };
                     sums[g] += f64::from(sign) * value;
                     counts[g] += step;
-                    Ok(())
-                })?;
+                });
+                Ok(())
             }
             Numbers::Exact(sums) => {
-                let fold = self.fold;
-                let mut one = |row: usize, value: i128| -> Result<()> {
-                    let g = group(row);
-                    sums[g] = exact(fold, sums[g], value, sign)?;
-                    counts[g] += step;
-                    Ok(())
+                let add = |row: usize, value: i128| -> (usize, i128) {
+                    (group(row), if sign < 0 { value.wrapping_neg() } else { value })
                 };
+                let count = |g: usize, _| counts[g] += step;
                 match values.data_type() {
                     DataType::Decimal128(..) => {
                         let a = values.as_primitive::<Decimal128Type>().values();
-                        rows.try_each(|row| one(row, a[row]))?;
+                        fold_exact(self.fold, sums, &rows, |row| add(row, a[row]), count)
                     }
                     DataType::Int64 => {
                         let a = values.as_primitive::<Int64Type>().values();
-                        rows.try_each(|row| one(row, i128::from(a[row])))?;
+                        fold_exact(self.fold, sums, &rows, |row| add(row, i128::from(a[row])), count)
                     }
-                    _ => {}
+                    _ => Ok(()),
                 }
             }
         }
-        Ok(())
     }
 
+    /// Adds partial states: numbers with the counts of their values.
     fn merge(&mut self, states: &[ArrayRef], group: impl Fn(usize) -> usize) -> Result<()> {
-        let [numbers, counts] = states else {
+        let [numbers, more] = states else {
             return Err(DataFusionError::Internal(format!(
                 "{}: bad state",
                 self.fold.name()
             )));
         };
-        let counts = counts.as_primitive::<Int64Type>();
-        for row in 0..counts.len() {
-            let g = group(row);
-            if counts.is_null(row) {
-                continue;
+        let rows = Taken::of(numbers.len(), NullBuffer::union(numbers.nulls(), more.nulls()));
+        let more = more.as_primitive::<Int64Type>().values();
+        let counts = &mut self.counts;
+        match &mut self.numbers {
+            Numbers::Float(sums) => {
+                let a = numbers.as_primitive::<Float64Type>().values();
+                each_row!(rows, row => {
+                    let g = group(row);
+                    sums[g] += a[row];
+                    counts[g] += more[row];
+                });
+                Ok(())
             }
-            self.counts[g] += counts.value(row);
-            if numbers.is_null(row) {
-                continue;
-            }
-            match &mut self.numbers {
-                Numbers::Float(sums) => sums[g] += numbers.as_primitive::<Float64Type>().value(row),
-                Numbers::Exact(sums) => {
-                    sums[g] = exact(
-                        self.fold,
-                        sums[g],
-                        numbers.as_primitive::<Decimal128Type>().value(row),
-                        1,
-                    )?;
-                }
+            Numbers::Exact(sums) => {
+                let a = numbers.as_primitive::<Decimal128Type>().values();
+                let count = |g: usize, row: usize| counts[g] += more[row];
+                fold_exact(self.fold, sums, &rows, |row| (group(row), a[row]), count)
             }
         }
-        Ok(())
+    }
+
+    /// A state for each row without adding anything up, where a value is its own sum. NULL for rows that do not count.
+    fn states(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Option<Vec<ArrayRef>>> {
+        let (Fold::Sum | Fold::Avg, [values]) = (self.fold, values) else {
+            return Ok(None);
+        };
+        let rows = Taken::new(values, filter);
+        let numbers: ArrayRef = match values.data_type() {
+            DataType::Decimal128(..) => {
+                let a = values.as_primitive::<Decimal128Type>().values().clone();
+                let numbers = Decimal128Array::new(a, rows.valid().cloned());
+                Arc::new(numbers.with_precision_and_scale(38, self.scale)?)
+            }
+            DataType::Float64 => {
+                let a = values.as_primitive::<Float64Type>().values().clone();
+                Arc::new(Float64Array::new(a, rows.valid().cloned()))
+            }
+            _ => return Ok(None),
+        };
+        let ones = Int64Array::from_value(1, values.len());
+        Ok(Some(vec![numbers, Arc::new(ones)]))
     }
 
     /// Takes the groups to emit out of the state.
@@ -302,18 +317,6 @@ impl Folded {
     }
 }
 
-/// One exact step; sums stay within 38 digits, as Trino's decimals do.
-fn exact(fold: Fold, sofar: i128, value: i128, sign: i8) -> Result<i128> {
-    match fold {
-        Fold::BitAnd => Ok(sofar & value),
-        Fold::BitOr => Ok(sofar | value),
-        _ => sofar
-            .checked_add(if sign < 0 { value.wrapping_neg() } else { value })
-            .filter(|sum| sum.unsigned_abs() < 10_u128.pow(38))
-            .ok_or_else(|| out_of_range("Decimal overflow")),
-    }
-}
-
 impl GroupsAccumulator for Folded {
     fn update_batch(
         &mut self,
@@ -353,6 +356,9 @@ impl GroupsAccumulator for Folded {
         values: &[ArrayRef],
         opt_filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
+        if let Some(states) = self.states(values, opt_filter)? {
+            return Ok(states);
+        }
         let numbers = match self.numbers {
             Numbers::Exact(_) => Numbers::Exact(Vec::new()),
             Numbers::Float(_) => Numbers::Float(Vec::new()),

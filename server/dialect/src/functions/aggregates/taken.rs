@@ -2,7 +2,27 @@
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::NullBuffer;
-use datafusion::error::Result;
+
+/// Runs `$body` for each row of a [`Taken`]. A macro, since a closure with two callers is not inlined: the loops below
+/// take a nanosecond per row, and a call as much again.
+macro_rules! each_row {
+    ($taken:expr, $row:ident => $body:expr) => {
+        match $taken.valid() {
+            None => {
+                for $row in 0..$taken.rows() {
+                    $body;
+                }
+            }
+            Some(valid) => {
+                for $row in valid.valid_indices() {
+                    $body;
+                }
+            }
+        }
+    };
+}
+
+pub(super) use each_row;
 
 /// The rows that count: not NULL, and let through by the aggregate's own filter.
 pub(super) struct Taken {
@@ -17,18 +37,24 @@ impl Taken {
             let known = f.nulls().map(|nulls| f.values() & nulls.inner());
             NullBuffer::new(known.unwrap_or_else(|| f.values().clone()))
         });
+        Self::of(values.len(), NullBuffer::union(values.nulls(), passed.as_ref()))
+    }
+
+    /// Those of `rows` rows that are valid.
+    pub(super) fn of(rows: usize, valid: Option<NullBuffer>) -> Self {
         Self {
-            rows: values.len(),
-            only: NullBuffer::union(values.nulls(), passed.as_ref()).filter(|n| n.null_count() > 0),
+            rows,
+            only: valid.filter(|n| n.null_count() > 0),
         }
     }
 
-    /// Calls `f` for each of them, up to its first error.
-    #[inline(always)]
-    pub(super) fn try_each(&self, mut f: impl FnMut(usize) -> Result<()>) -> Result<()> {
-        match &self.only {
-            None => (0..self.rows).try_for_each(f),
-            Some(only) => only.valid_indices().try_for_each(&mut f),
-        }
+    /// How many rows there are, those that do not count among them.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Which they are; `None` for all.
+    pub(super) fn valid(&self) -> Option<&NullBuffer> {
+        self.only.as_ref()
     }
 }

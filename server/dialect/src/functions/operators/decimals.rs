@@ -1,6 +1,9 @@
 //! Decimal arithmetic: numbers of less than 19 digits in 128 bits, all others in 256.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, i256};
 use datafusion::error::Result;
 
@@ -13,6 +16,15 @@ pub(super) fn arithmetic(c: &Call, op: Op, precision: u8, scale: i8) -> Result<A
     let ((a, s1), (b, s2)) = (unscaled(c, 0)?, unscaled(c, 1)?);
     let rule = Rule::new(op, (s1, s2), precision, scale);
     // The operator is a constant in each of these loops.
+    let narrow = match op {
+        Op::Add => all_narrow(c, &a, &b, &rule, |x, y, up| total(Op::Add, x, y, up)),
+        Op::Subtract => all_narrow(c, &a, &b, &rule, |x, y, up| total(Op::Subtract, x, y, up)),
+        Op::Multiply => all_narrow(c, &a, &b, &rule, |x, y, up| total(Op::Multiply, x, y, up)),
+        Op::Divide | Op::Modulus => None,
+    };
+    if let Some(answer) = narrow {
+        return Ok(answer);
+    }
     match op {
         Op::Add => each(c, &a, &b, |x, y| rule.one(Op::Add, x, y)),
         Op::Subtract => each(c, &a, &b, |x, y| rule.one(Op::Subtract, x, y)),
@@ -20,6 +32,42 @@ pub(super) fn arithmetic(c: &Call, op: Op, precision: u8, scale: i8) -> Result<A
         Op::Divide => each(c, &a, &b, |x, y| rule.one(Op::Divide, x, y)),
         Op::Modulus => each(c, &a, &b, |x, y| rule.one(Op::Modulus, x, y)),
     }
+}
+
+/// The answer where all numbers are narrow and none has too many digits: `None` where one is not. Such a loop never ends
+/// early, and takes half the time.
+#[inline(always)]
+fn all_narrow(
+    c: &Call,
+    a: &Operand<Decimal128Type>,
+    b: &Operand<Decimal128Type>,
+    rule: &Rule,
+    f: impl Fn(i64, i64, (i64, i64)) -> i128,
+) -> Option<ArrayRef> {
+    let up = rule.narrow_up.filter(|_| !a.is_null() && !b.is_null())?;
+    let most = rule.limit - 1;
+    let mut other = false;
+    let mut one = |x: i128, y: i128| {
+        let (short_x, short_y) = (x as i64, y as i64);
+        let value = f(short_x, short_y, up);
+        let is_long = (i128::from(short_x) != x) | (i128::from(short_y) != y);
+        // -most..=most, moved up to begin at 0.
+        other |= is_long | (value.cast_unsigned().wrapping_add(most) > 2 * most);
+        value
+    };
+    let (x, y) = (a.array.values(), b.array.values());
+    let values: Vec<i128> = match (a.constant, b.constant) {
+        (false, false) => x.iter().zip(y).map(|(x, y)| one(*x, *y)).collect(),
+        (true, false) => y.iter().map(|y| one(x[0], *y)).collect(),
+        (false, true) => x.iter().map(|x| one(*x, y[0])).collect(),
+        (true, true) => return None,
+    };
+    if other || values.len() != c.rows {
+        return None;
+    }
+    let nulls = NullBuffer::union(a.nulls(), b.nulls());
+    let out = PrimitiveArray::<Decimal128Type>::new(values.into(), nulls);
+    Some(Arc::new(out.with_data_type(c.returns.clone())))
 }
 
 /// Unscaled values of an operand; integers have scale 0.
@@ -107,17 +155,12 @@ impl Rule {
     }
 }
 
-/// Products of two 64-bit numbers have at most 126 bits, so that sums of two of them fit too.
 #[inline(always)]
 fn narrow(op: Op, x: i64, y: i64, up: (i64, i64)) -> Result<i128> {
-    let product = |a: i64, b: i64| i128::from(a) * i128::from(b);
     if matches!(op, Op::Divide | Op::Modulus) && y == 0 {
         return Err(division_by_zero());
     }
     Ok(match op {
-        Op::Add => product(x, up.0) + product(y, up.1),
-        Op::Subtract => product(x, up.0) - product(y, up.1),
-        Op::Multiply => product(x, y),
         Op::Divide => {
             let (x, y) = (product(x, up.0), i128::from(y));
             let (q, r) = (x / y, x % y);
@@ -127,7 +170,22 @@ fn narrow(op: Op, x: i64, y: i64, up: (i64, i64)) -> Result<i128> {
             }
         }
         Op::Modulus => product(x, up.0) % product(y, up.1),
+        _ => total(op, x, y, up),
     })
+}
+
+/// Sum, difference or product. Products of two 64-bit numbers have at most 126 bits, so that sums of two of them fit too.
+#[inline(always)]
+fn total(op: Op, x: i64, y: i64, up: (i64, i64)) -> i128 {
+    match op {
+        Op::Add => product(x, up.0) + product(y, up.1),
+        Op::Subtract => product(x, up.0) - product(y, up.1),
+        _ => product(x, y),
+    }
+}
+
+fn product(a: i64, b: i64) -> i128 {
+    i128::from(a) * i128::from(b)
 }
 
 fn divide_half_up(x: i256, y: i256) -> i256 {
@@ -169,5 +227,50 @@ mod tests {
                 prop_assert_eq!(text(rule.one(op, x, y)), text(rule.wide(op, x, y)));
             }
         }
+
+        /// Whole columns are computed like row by row, whatever lies under a NULL.
+        #[test]
+        fn columns_give_what_their_rows_give(
+            x in prop::collection::vec(prop::option::weighted(0.9, number()), 1..20),
+            one in number(),
+            constant in any::<bool>(),
+            precision in 4_u8..39,
+        ) {
+            let y: Vec<_> = if constant { vec![Some(one)] } else { x.iter().rev().copied().collect() };
+            let column = |values: &[Option<i128>]| -> ArrayRef {
+                // A wide number under each NULL.
+                let under = values.iter().map(|v| v.unwrap_or(i128::MAX)).collect::<Vec<_>>();
+                let nulls = values.iter().map(Option::is_some).collect::<Vec<_>>().into();
+                let array = PrimitiveArray::<Decimal128Type>::new(under.into(), Some(nulls));
+                Arc::new(array.with_data_type(DataType::Decimal128(38, 2)))
+            };
+            let returns = DataType::Decimal128(precision, 2);
+            for op in [Op::Add, Op::Subtract, Op::Multiply] {
+                let scale = if op == Op::Multiply { 4 } else { 2 };
+                let rule = Rule::new(op, (2, 2), precision, scale);
+                let call = Call {
+                    name: "operator",
+                    args: vec![column(&x), column(&y)],
+                    fields: Vec::new(),
+                    rows: x.len(),
+                    returns: returns.clone(),
+                    space: Default::default(),
+                    built: Default::default(),
+                };
+                let rows = x.iter().enumerate().map(|(row, x)| {
+                    let y = y[if y.len() == 1 { 0 } else { row }];
+                    x.zip(y).map(|(x, y)| rule.wide(op, x, y)).transpose()
+                });
+                let expected = rows.collect::<Result<Vec<_>>>().map_err(|e| e.to_string());
+                let answer = arithmetic(&call, op, precision, scale).map_err(|e| e.to_string());
+                let answer = answer.map(|a| a.as_primitive::<Decimal128Type>().iter().collect::<Vec<_>>());
+                prop_assert_eq!(answer, expected);
+            }
+        }
+    }
+
+    fn number() -> impl Strategy<Value = i128> {
+        let around = |n: i64| i128::from(n) - 3..i128::from(n) + 3;
+        prop_oneof![6 => -3000_i128..3000, 1 => around(i64::MAX), 1 => around(i64::MIN)]
     }
 }
