@@ -1,24 +1,33 @@
 //! The order in which the conditions of a filter are evaluated: cheap ones first, so that dear ones see fewer rows.
 //! Which rows are left does not depend on it.
 
+use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::array::{BooleanArray, RecordBatch};
+use datafusion::arrow::compute::and_kleene;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::common::cast::as_boolean_array;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
-use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::PhysicalExprRef;
+use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::expressions::{
     BinaryExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
 use datafusion::physical_expr::utils::{conjunction, split_conjunction};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalExprRef};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use owlake_dialect::semantics::is_comparison;
 
-/// Puts the cheap conditions of each filter first.
+/// Up to this cost a condition is evaluated for all rows of a batch: to pick out those that the conditions before it
+/// have left, and to put its answers back among the others, takes longer.
+const CHEAP: u32 = 1;
+
+/// Puts the cheap conditions of each filter first, and the cheapest ones together.
 ///
 /// Only where no condition can fail: which row an error is met at, and whether at all, stays as it was written.
 #[derive(Debug, Default)]
@@ -54,8 +63,8 @@ impl PhysicalOptimizerRule for CheapFirst {
     }
 }
 
-/// The conditions of `predicate` in ascending order of their cost; `None` where that is the order they have, or some
-/// may fail.
+/// The conditions of `predicate` in ascending order of their cost, the cheapest ones together; `None` where that is the
+/// order they have, or some may fail.
 fn cheap_first(predicate: &PhysicalExprRef, schema: &Schema) -> Option<PhysicalExprRef> {
     let parts = split_conjunction(predicate);
     let costs = parts.iter().map(|part| cost(part, schema));
@@ -63,11 +72,18 @@ fn cheap_first(predicate: &PhysicalExprRef, schema: &Schema) -> Option<PhysicalE
         .zip(&parts)
         .map(|(cost, part)| Some((cost?, part)))
         .collect::<Option<_>>()?;
-    if costed.is_sorted_by_key(|(cost, _)| *cost) {
+    let is_sorted = costed.is_sorted_by_key(|(cost, _)| *cost);
+    costed.sort_by_key(|(cost, _)| *cost);
+    let cheap = costed.partition_point(|(cost, _)| *cost <= CHEAP);
+    if is_sorted && cheap < 2 {
         return None;
     }
-    costed.sort_by_key(|(cost, _)| *cost);
-    Some(conjunction(costed.into_iter().map(|(_, part)| Arc::clone(part))))
+    let mut parts: Vec<_> = costed.into_iter().map(|(_, part)| Arc::clone(part)).collect();
+    if cheap >= 2 {
+        let together = Together(parts.drain(..cheap).collect());
+        parts.insert(0, Arc::new(together));
+    }
+    Some(conjunction(parts))
 }
 
 /// About what a condition costs per row, in comparisons of numbers; `None` for what may fail, or is not known.
@@ -110,9 +126,62 @@ fn operand(expr: &PhysicalExprRef, schema: &Schema) -> Option<u32> {
     Some(if kind.primitive_width().is_some() { 1 } else { 4 })
 }
 
+/// Conditions that hold together, none of which can fail: each is evaluated for all rows, as long as any are left.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Together(Vec<PhysicalExprRef>);
+
+impl fmt::Display for Together {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, condition) in self.0.iter().enumerate() {
+            let and = if at == 0 { "" } else { " AND " };
+            write!(f, "{and}{condition}")?;
+        }
+        Ok(())
+    }
+}
+
+impl PhysicalExpr for Together {
+    fn return_field(&self, _input: &Schema) -> Result<FieldRef> {
+        Ok(Arc::new(Field::new("conditions", DataType::Boolean, true)))
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let mut left: Option<BooleanArray> = None;
+        for condition in &self.0 {
+            let holds = condition.evaluate(batch)?.into_array(batch.num_rows())?;
+            let holds = as_boolean_array(&holds)?;
+            let both = match left {
+                Some(left) => and_kleene(&left, holds)?,
+                None => holds.clone(),
+            };
+            let is_over = !both.has_true();
+            left = Some(both);
+            if is_over {
+                break;
+            }
+        }
+        Ok(match left {
+            Some(left) => ColumnarValue::Array(Arc::new(left)),
+            None => ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))),
+        })
+    }
+
+    fn children(&self) -> Vec<&PhysicalExprRef> {
+        self.0.iter().collect()
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<PhysicalExprRef>) -> Result<PhysicalExprRef> {
+        Ok(Arc::new(Self(children)))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::datatypes::{DataType, Field};
+    use datafusion::arrow::array::{AsArray, Int64Array, StringViewArray};
     use datafusion::physical_expr::expressions::{binary, col, in_list, like, lit, try_cast};
 
     use super::*;
@@ -154,6 +223,28 @@ mod tests {
             .map(|part| all.find(part))
             .into();
         assert!(places.is_sorted() && places.iter().all(Option::is_some), "{all}");
+    }
+
+    #[test]
+    fn the_cheapest_conditions_are_evaluated_together() {
+        let numbers = Int64Array::from_iter((0..10).map(|n| (n != 4).then_some(n)));
+        let texts = StringViewArray::from_iter((0..10).map(|n| (n != 5).then_some("x")));
+        let batch = RecordBatch::try_new(schema().into(), vec![Arc::new(numbers), Arc::new(texts)]).unwrap();
+        let above = |n: i64| compare("n", Operator::Gt, lit(n));
+        let below = |n: i64| compare("n", Operator::Lt, lit(n));
+        let null = Arc::new(IsNotNullExpr::new(col("s", &schema()).unwrap()));
+        for (bounds, rows) in [((2, 9), 4), ((8, 2), 0), ((2, 4), 1)] {
+            let (low, high) = bounds;
+            let parts = conjunction([above(low), below(high), Arc::clone(&null) as _]);
+            let together = cheap_first(&parts, &schema()).unwrap();
+            assert!(together.is::<Together>());
+            assert_eq!(together.to_string(), parts.to_string());
+            let count = |filter: &PhysicalExprRef| {
+                let answer = filter.evaluate(&batch).unwrap().into_array(10).unwrap();
+                answer.as_boolean().true_count()
+            };
+            assert_eq!((count(&together), count(&parts)), (rows, rows), "{bounds:?}");
+        }
     }
 
     #[test]
