@@ -198,6 +198,7 @@ async fn read_scan(
     };
     let certain = drained == Drained::Surely && !dry.runtime_filter;
     dry.fetch_indexes = certain || depth.indexes == Indexes::All;
+    dry.hurried = depth.indexes == Indexes::Sure;
     reads.scans += 1;
     reads.stopped_by = reads.stopped_by.or(drained.stopped_by());
     reads.runtime_filter |= dry.runtime_filter;

@@ -73,6 +73,8 @@ pub(crate) struct DryScan {
     source: ParquetSource,
     /// Fetch page indexes and bloom filters that are not cached.
     pub fetch_indexes: bool,
+    /// Where an opening skips no row group and more are left than openings, all of these are taken for read.
+    pub hurried: bool,
     /// Some filter is only known while the query runs.
     pub runtime_filter: bool,
     /// Filters are applied while reading, so that later columns are read in part.
@@ -113,6 +115,7 @@ impl DryScan {
             template,
             source,
             fetch_indexes: false,
+            hurried: false,
             runtime_filter,
             late,
         }))
@@ -156,6 +159,7 @@ impl DryScan {
             let Some((group, ranges)) = asked.group else {
                 break;
             };
+            let skipped = group != *from;
             next = groups.partition_point(|g| *g <= group);
             if self.unfiltered() && sure {
                 let leaves = leaves_of(&scan_file.metadata, group, &ranges);
@@ -164,6 +168,11 @@ impl DryScan {
                 break;
             }
             reads.groups.push(GroupReads { ranges, sure });
+            let rest = &groups[next..];
+            if self.hurried && !skipped && rest.len() > openings.load(Ordering::Relaxed) {
+                reads.assume(scan_file, rest, &self.whole_leaves(scan_file), Doubt::Budget);
+                break;
+            }
         }
         Ok(reads)
     }
