@@ -52,7 +52,7 @@ impl Wanted {
     }
 }
 
-/// `plan` with its joins, UNNESTs and windows watched, and its scans where rows are `wide`: each batch takes long then.
+/// `plan` with its joins, UNNESTs, windows and scans watched; where rows are `wide`, what scans hand on is copied.
 /// The last change of a plan: rules do not know these nodes.
 pub(super) fn watched(
     plan: Arc<dyn ExecutionPlan>,
@@ -68,8 +68,9 @@ pub(super) fn watched(
                 wanted,
             }) as Arc<dyn ExecutionPlan>
         };
-        if wide && node.children().is_empty() {
-            return Ok(Transformed::yes(watch(node, Use::Reads)));
+        if node.children().is_empty() {
+            let use_of_rows = if wide { Use::Reads } else { Use::Takes };
+            return Ok(Transformed::yes(watch(node, use_of_rows)));
         }
         let use_of_rows = if node.is::<WindowAggExec>() {
             Use::Keeps
@@ -108,7 +109,8 @@ enum Use {
     /// All rows are kept, and joined into one batch at the end.
     Keeps,
     /// What the operator made is taken. A join makes rows for hours out of one batch; others get their turn meanwhile,
-    /// and it can be stopped.
+    /// and it can be stopped. A task that a scan never stops keeps the task that it woke last, as a join does with the
+    /// other streams that waited for its build side: tokio lets no other thread take that one over.
     Takes,
     /// As [`Self::Takes`], of a scan that hands on a few rows at a time. Texts in views keep the page that they were
     /// decoded from, so hundreds of small batches would each be counted as that page: they are copied out of it.
@@ -190,7 +192,8 @@ impl ExecutionPlan for WatchedExec {
             wanted: self.wanted.clone(),
             rows: context.session_config().batch_size(),
             widest: 0,
-            taken: 0,
+            // The first batch is where a task begins that others were waiting with.
+            taken: IN_A_ROW - 1,
             reservation,
             input: self.input.execute(partition, context)?,
         }))
