@@ -1,5 +1,6 @@
 //! Memory around operators that repeat rows (joins, UNNEST) or keep all of them unreserved (windows over a whole
-//! partition): what they are about to make of their input is looked at before they do.
+//! partition): what they are about to make of their input is looked at before they do. What they and scans made is
+//! handed on with pauses, in which others have their turn.
 //!
 //! A join hands on as many rows at a time as ever, however wide they are. Where that is too much, the query starts
 //! again with fewer rows at a time; where even that is, it is refused.

@@ -3,8 +3,8 @@
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::NullBuffer;
 
-/// Runs `$body` for each row of a [`Taken`]. A macro, since a closure with two callers is not inlined: the loops below
-/// take a nanosecond per row, and a call as much again.
+/// Runs `$body` for each row of a [`Taken`]. A macro, since a closure with two callers is not inlined, and a call per row
+/// costs more than what is done with it.
 macro_rules! each_row {
     ($taken:expr, $row:ident => $body:expr) => {
         match $taken.valid() {

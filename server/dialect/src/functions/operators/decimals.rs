@@ -34,8 +34,8 @@ pub(super) fn arithmetic(c: &Call, op: Op, precision: u8, scale: i8) -> Result<A
     }
 }
 
-/// The answer where all numbers are narrow and none has too many digits: `None` where one is not. Such a loop never ends
-/// early, and takes half the time.
+/// The answer where all numbers are narrow and none of the answers has too many digits, else `None`. The loop never ends
+/// early, which makes it a fast one.
 #[inline(always)]
 fn all_narrow(
     c: &Call,
@@ -155,6 +155,7 @@ impl Rule {
     }
 }
 
+/// One operator on numbers of 64 bits.
 #[inline(always)]
 fn narrow(op: Op, x: i64, y: i64, up: (i64, i64)) -> Result<i128> {
     if matches!(op, Op::Divide | Op::Modulus) && y == 0 {
