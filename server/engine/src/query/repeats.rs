@@ -53,13 +53,15 @@ impl Wanted {
     }
 }
 
-/// `plan` with its joins, UNNESTs, windows and scans watched; where rows are `wide`, what scans hand on is copied.
-/// The last change of a plan: rules do not know these nodes.
+/// `plan` with its joins, UNNESTs and windows watched, and its scans where there are joins or rows are `wide`; wide ones
+/// are copied. The last change of a plan: rules do not know these nodes.
 pub(super) fn watched(
     plan: Arc<dyn ExecutionPlan>,
     wanted: &Wanted,
     wide: bool,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    // Elsewhere a scan goes on: of several sorts or aggregates, which the others would begin beside it, each holds memory.
+    let pauses = wide || plan.exists(|node| Ok(repeats(node)))?;
     let watched = plan.transform_up(|node| {
         let watch = |input, use_of_rows| {
             let wanted = wanted.clone();
@@ -69,7 +71,7 @@ pub(super) fn watched(
                 wanted,
             }) as Arc<dyn ExecutionPlan>
         };
-        if node.children().is_empty() {
+        if pauses && node.children().is_empty() {
             let use_of_rows = if wide { Use::Reads } else { Use::Takes };
             return Ok(Transformed::yes(watch(node, use_of_rows)));
         }
