@@ -132,11 +132,7 @@ struct Together(Vec<PhysicalExprRef>);
 
 impl fmt::Display for Together {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, condition) in self.0.iter().enumerate() {
-            let and = if at == 0 { "" } else { " AND " };
-            write!(f, "{and}{condition}")?;
-        }
-        Ok(())
+        conjunction(self.0.iter().cloned()).fmt(f)
     }
 }
 

@@ -16,6 +16,7 @@ use datafusion::common::ScalarValue;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::error::Result;
 use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::utils::conjunction;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalExprRef};
 
 /// Rows after which a condition has to have shown that it is worth its time.
@@ -146,11 +147,7 @@ fn truth(value: ColumnarValue, rows: usize) -> Result<BooleanBuffer> {
 
 impl fmt::Display for Learned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, condition) in self.0.iter().enumerate() {
-            let and = if at == 0 { "" } else { " AND " };
-            write!(f, "{and}{}", condition.expr)?;
-        }
-        Ok(())
+        conjunction(self.children().into_iter().cloned()).fmt(f)
     }
 }
 
