@@ -4,6 +4,7 @@
 
 mod catalogs;
 mod ddl;
+mod decorrelate;
 pub mod functions;
 pub mod semantics;
 
@@ -17,6 +18,7 @@ mod statement;
 
 pub use catalogs::{CatalogCommand, CatalogProperties};
 pub use ddl::masked;
+pub use decorrelate::decorrelate;
 pub use error::DialectError;
 pub use guard::GuardLimits;
 pub use limits::{CreateQuota, LimitCommand, Properties, QuotaUnit};

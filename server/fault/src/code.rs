@@ -88,6 +88,8 @@ codes! {
     DivisionByZero = "DIVISION_BY_ZERO" => InvalidQuery,
     /// Arithmetic left the range of its type.
     NumericValueOutOfRange = "NUMERIC_VALUE_OUT_OF_RANGE" => InvalidQuery,
+    /// A subquery that stands for one value has several rows.
+    SubqueryMultipleRows = "SUBQUERY_MULTIPLE_ROWS" => InvalidQuery,
     /// Parameters that do not fit the statement's placeholders.
     InvalidParameterUsage = "INVALID_PARAMETER_USAGE" => InvalidQuery,
     /// A malformed request or message.

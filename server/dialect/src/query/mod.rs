@@ -6,6 +6,7 @@ mod dialect;
 mod expression;
 mod fingerprint;
 mod hidden;
+mod join_using;
 mod literal;
 mod names;
 mod passthrough;
@@ -29,6 +30,7 @@ use tokens::Tokens;
 
 pub use names::{shown_name, shown_text};
 pub use passthrough::passthrough_statement;
+pub(crate) use unnest::positions;
 pub use unnest::relation_planners;
 
 /// Stack for parsing one statement: the guard bounds the depth, debug builds have large frames.

@@ -15,7 +15,7 @@ use super::rewrite::{Outcome, location};
 use crate::DialectError;
 
 /// Between the written name and the number of the column; no name holds control characters.
-const MARK: char = '\u{1f}';
+pub(super) const MARK: char = '\u{1f}';
 
 /// The name of a result's column as the statement wrote it.
 pub fn shown_name(name: &str) -> &str {
@@ -47,6 +47,32 @@ pub(super) fn make_unique(query: &mut Query) -> Outcome {
     }
 }
 
+/// Gives columns of a subquery that share a name names that no statement can use: Trino has such columns until one of
+/// them is named.
+pub(super) fn hide_duplicates(query: &mut Query) -> Outcome {
+    let SetExpr::Select(select) = query.body.as_mut() else {
+        return Ok(());
+    };
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for item in &select.projection {
+        if let Some(name) = name(item) {
+            *counts.entry(name.value.clone()).or_default() += 1;
+        }
+    }
+    counts.retain(|_, count| *count > 1);
+    for (index, item) in select.projection.iter_mut().enumerate() {
+        if let Some(name) = name(item).map(|name| name.value.clone())
+            && counts.contains_key(&name)
+        {
+            rename(item, Ident::with_quote('"', format!("{name}{MARK}{index}")));
+        }
+    }
+    match &query.order_by {
+        Some(order_by) if !counts.is_empty() => refuse_ambiguous(order_by, counts.into_keys().collect()),
+        _ => Ok(()),
+    }
+}
+
 /// Renames; the names that were there twice.
 fn body(body: &mut SetExpr) -> Outcome<HashSet<String>> {
     match body {
@@ -66,6 +92,10 @@ fn body(body: &mut SetExpr) -> Outcome<HashSet<String>> {
 
 fn columns(select: &mut Select) -> Outcome<HashSet<String>> {
     let (mut seen, mut twice) = (HashMap::new(), HashSet::new());
+    let wildcard = select
+        .projection
+        .iter()
+        .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
     for (index, item) in select.projection.iter_mut().enumerate() {
         let Some(name) = name(item) else {
             continue;
@@ -77,6 +107,11 @@ fn columns(select: &mut Select) -> Outcome<HashSet<String>> {
             ));
         }
         let name = name.value.clone();
+        if wildcard && matches!(item, SelectItem::UnnamedExpr(_)) {
+            // A column that `*` has too.
+            rename(item, Ident::with_quote('"', format!("{name}{MARK}{index}")));
+            continue;
+        }
         let table = table(item);
         let others: &mut Vec<Option<String>> = seen.entry(name.clone()).or_default();
         // The planner tells `a.id` and `b.id` apart by itself.

@@ -7,6 +7,8 @@ use datafusion::sql::sqlparser::ast::{
     ObjectNamePart, Spanned, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins, Value,
 };
 
+use super::join_using::is_using;
+use super::names;
 use super::passthrough;
 use super::rewrite::{Outcome, Rewriter, location, lower, lower_alias, not_supported, syntax};
 use crate::ddl::shown;
@@ -33,7 +35,7 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    /// The joins of one FROM item, each UNNEST folded with what stands left of it.
+    /// The joins of one FROM item, each UNNEST and each join with USING folded with what stands left of it.
     fn joined(&mut self, item: TableWithJoins) -> Outcome<TableWithJoins> {
         let mut left = TableWithJoins {
             relation: item.relation,
@@ -42,8 +44,10 @@ impl Rewriter<'_> {
         for mut join in item.joins {
             self.relation(&mut join.relation)?;
             self.join(&mut join)?;
-            if is_unnest(&join.relation) {
-                unnest_join(&join)?;
+            if is_unnest(&join.relation) || is_using(&join) {
+                if is_unnest(&join.relation) {
+                    unnest_join(&join)?;
+                }
                 left = TableWithJoins {
                     relation: unnested(left, join),
                     joins: Vec::new(),
@@ -89,7 +93,9 @@ impl Rewriter<'_> {
         match constraint {
             JoinConstraint::On(condition) => self.expr(condition),
             JoinConstraint::Using(columns) => columns.iter_mut().try_for_each(lower_name),
-            JoinConstraint::Natural => Ok(()),
+            JoinConstraint::Natural => {
+                Err(not_supported("NATURAL JOIN", span).with_hint("Name the columns: JOIN ... USING (...)."))
+            }
             JoinConstraint::None => {
                 Err(syntax("expected ON or USING after the joined table", span)
                     .with_hint("Or write CROSS JOIN."))
@@ -116,7 +122,8 @@ impl Rewriter<'_> {
                     return Err(not_supported("TABLESAMPLE", span));
                 }
                 alias.as_mut().map(lower_alias).transpose()?;
-                self.query(subquery)
+                self.query(subquery)?;
+                names::hide_duplicates(subquery)
             }
             TableFactor::NestedJoin {
                 table_with_joins,
@@ -206,7 +213,18 @@ impl Rewriter<'_> {
         }
         lower_name(name)?;
         alias.as_mut().map(lower_alias).transpose()?;
-        self.used(reference(name)?)
+        let written = reference(name)?;
+        let shown = written.name.name.clone();
+        if let Some(planned) = self.used(written)? {
+            *name = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_quote('"', planned))]);
+            alias.get_or_insert_with(|| TableAlias {
+                explicit: true,
+                name: Ident::with_quote('"', shown),
+                columns: Vec::new(),
+                at: None,
+            });
+        }
+        Ok(())
     }
 
     /// `UNNEST(...)` takes its own form; there is no other table function.
@@ -319,7 +337,7 @@ fn factor(item: TableWithJoins) -> TableFactor {
     }
 }
 
-/// The form that `unnest` looks for: a nested join whose last and only join is an UNNEST.
+/// The form that `unnest` and `join_using` look for: a nested join with one join.
 fn unnested(left: TableWithJoins, join: Join) -> TableFactor {
     nested(TableWithJoins {
         relation: factor(left),

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 use owlake_fault::Location;
 
+use super::names::{MARK, hide_duplicates};
 use super::tokens::place;
 use crate::DialectError;
 use crate::guard::{GuardLimits, check};
@@ -24,8 +25,10 @@ const STACK_RED_ZONE_BYTES: usize = 128 << 10;
 const STACK_STEP_BYTES: usize = 2 << 20;
 
 /// What a WITH name stands for, as far as limits are concerned.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct NamedQuery {
+    /// Its name in the tree: another than the written one where a query around it has a WITH of that name.
+    planned: String,
     /// Nodes of the plan that each use of the name adds.
     nodes: u64,
     /// Names that use each other in a row, this one included.
@@ -46,6 +49,8 @@ pub(super) struct Rewriter<'a> {
     nodes: u64,
     /// Longest row of WITH names used so far in the query that is being read.
     with_depth: usize,
+    /// WITH names so far.
+    with_names: usize,
 }
 
 impl<'a> Rewriter<'a> {
@@ -58,6 +63,7 @@ impl<'a> Rewriter<'a> {
             depth: 0,
             nodes: 0,
             with_depth: 0,
+            with_names: 0,
         }
     }
 
@@ -101,23 +107,25 @@ impl<'a> Rewriter<'a> {
         self.scopes.iter().any(|scope| scope.contains_key(name))
     }
 
-    /// Counts the use of `name`, and remembers it unless it is a WITH name.
-    pub(super) fn used(&mut self, reference: TableReference) -> Outcome {
+    /// Counts the use of `name`, and remembers it unless it is a WITH name; the name that this WITH has in the tree,
+    /// where it is another one.
+    pub(super) fn used(&mut self, reference: TableReference) -> Outcome<Option<String>> {
         if reference.name.database.is_none()
             && let Some(named) = self
                 .scopes
                 .iter()
                 .rev()
                 .find_map(|scope| scope.get(&reference.name.name))
-                .copied()
+                .cloned()
         {
             self.with_depth = self.with_depth.max(named.depth);
-            return self.count(named.nodes);
+            self.count(named.nodes)?;
+            return Ok((named.planned != reference.name.name).then_some(named.planned));
         }
         if !self.tables.iter().any(|known| known.name == reference.name) {
             self.tables.push(reference);
         }
-        Ok(())
+        Ok(None)
     }
 
     pub(super) fn query(&mut self, query: &mut Query) -> Outcome {
@@ -167,7 +175,18 @@ impl<'a> Rewriter<'a> {
         let outer_nodes = std::mem::take(&mut self.nodes);
         let outer_depth = std::mem::take(&mut self.with_depth);
         self.query(&mut cte.query)?;
+        hide_duplicates(&mut cte.query)?;
+        // The planner knows a WITH name once in a statement; here the innermost one counts.
+        let outer = self.scopes.len().saturating_sub(1);
+        let planned = match self.scopes[..outer].iter().any(|scope| scope.contains_key(&name)) {
+            true => format!("{name}{MARK}{}", self.with_names),
+            false => name.clone(),
+        };
+        self.with_names += 1;
+        cte.alias.name.value.clone_from(&planned);
+        cte.alias.name.quote_style = Some('"');
         let named = NamedQuery {
+            planned,
             nodes: self.nodes,
             depth: self.with_depth + 1,
         };

@@ -21,11 +21,12 @@ use datafusion::logical_expr::{
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, JoinOperator, TableAlias, TableFactor};
 use owlake_fault::{Code, Fault};
 
+use super::join_using::UsingPlanner;
 use super::relation::{alias_names, is_unnest};
 
 /// The planners of FROM items that a session needs for queries of [`crate::parse`].
 pub fn relation_planners() -> Vec<Arc<dyn RelationPlanner>> {
-    vec![Arc::new(UnnestPlanner)]
+    vec![Arc::new(UnnestPlanner), Arc::new(UsingPlanner)]
 }
 
 #[derive(Debug)]
@@ -115,7 +116,7 @@ fn plan(left: LogicalPlan, unnest: Unnest, context: &mut dyn RelationPlannerCont
         .map(|list| element_type(list, &schema))
         .collect::<Result<Vec<_>>>()?;
     if unnest.ordinality {
-        lists.push(call(Positions::new(), lists.clone()));
+        lists.push(positions(lists.clone()));
     }
     let placeholder = |index: usize| Column::from_name(format!("$unnest_{}_{index}", columns.len()));
     let placeholders: Vec<Column> = (0..lists.len()).map(placeholder).collect();
@@ -194,6 +195,11 @@ fn element_type(list: &Expr, schema: &DFSchema) -> Result<DataType> {
 
 fn fault(code: Code, what: String) -> DataFusionError {
     DataFusionError::External(Box::new(Fault::new(code, what)))
+}
+
+/// `1..n` per row, `n` the length of the longest of `lists`.
+pub(crate) fn positions(lists: Vec<Expr>) -> Expr {
+    call(Positions::new(), lists)
 }
 
 fn call(function: impl ScalarUDFImpl + 'static, args: Vec<Expr>) -> Expr {

@@ -101,7 +101,7 @@ pub(super) fn require_common(
 }
 
 /// A comparison with both sides checked, in the common type, floats by IEEE.
-pub(super) fn comparison(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
+pub(crate) fn comparison(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
     let BinaryExpr { left, op, right } = binary;
     let Some(common) = require_common(&left, &right, schema, &op.to_string())? else {
         return Ok(Expr::BinaryExpr(BinaryExpr::new(left, op, right)));

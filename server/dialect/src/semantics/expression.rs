@@ -15,6 +15,24 @@ use super::ty::{Ty, common_type};
 use super::{arithmetic, cast};
 use crate::functions::internal;
 
+/// Aggregates whose answer does not depend on the order of their input; DataFusion 55 fails on an ORDER BY in them.
+const ORDER_DOES_NOT_MATTER: &[&str] = &[
+    "min",
+    "max",
+    "sum",
+    "avg",
+    "count",
+    "count_if",
+    "bool_and",
+    "bool_or",
+    "every",
+    "approx_distinct",
+    "stddev",
+    "stddev_pop",
+    "var",
+    "var_pop",
+];
+
 /// Rewrites an expression over `schema`.
 pub(super) fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     expr.transform_up(|e| rewrite_one(e, schema).map(Transformed::yes))
@@ -53,6 +71,9 @@ fn rewrite_one(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         Expr::ScalarFunction(call) => scalar_call(call, schema),
         Expr::AggregateFunction(mut call) => {
             call.params = aggregate_params(call.func.name(), call.params, schema)?;
+            if ORDER_DOES_NOT_MATTER.contains(&call.func.name()) {
+                call.params.order_by.clear();
+            }
             Ok(Expr::AggregateFunction(call))
         }
         Expr::WindowFunction(call) => window_call(*call, schema),
@@ -92,7 +113,7 @@ fn operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
         Operator::And | Operator::Or => {
             require_boolean(&binary.left, schema, &op.to_string())?;
             require_boolean(&binary.right, schema, &op.to_string())?;
-            Ok(Expr::BinaryExpr(binary))
+            Ok(disjoint_lists(&binary).unwrap_or(Expr::BinaryExpr(binary)))
         }
         Operator::StringConcat => {
             for side in [&binary.left, &binary.right] {
@@ -112,6 +133,26 @@ fn operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
             None,
         )),
     }
+}
+
+/// `x IN (1) AND x IN (2)` is false, `x NOT IN (1) OR x NOT IN (2)` true, and both are NULL where `x` is. DataFusion 55
+/// folds them to a constant.
+fn disjoint_lists(binary: &BinaryExpr) -> Option<Expr> {
+    let (Expr::InList(left), Expr::InList(right)) = (binary.left.as_ref(), binary.right.as_ref()) else {
+        return None;
+    };
+    let negated = binary.op == Operator::Or;
+    let constant = |value: &Expr| matches!(value, Expr::Literal(value, _) if !value.is_null());
+    let disjoint = left.expr == right.expr
+        && left.negated == negated
+        && right.negated == negated
+        && left.list.iter().chain(&right.list).all(constant)
+        && !left.list.iter().any(|value| right.list.contains(value));
+    disjoint.then(|| {
+        let unknown = lit(ScalarValue::Boolean(None));
+        let cases = vec![(Box::new(left.expr.clone().is_null()), Box::new(unknown))];
+        Expr::Case(Case::new(None, cases, Some(Box::new(lit(negated)))))
+    })
 }
 
 fn require_boolean(expr: &Expr, schema: &DFSchema, place: &str) -> Result<()> {

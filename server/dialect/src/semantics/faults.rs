@@ -32,10 +32,8 @@ fn translate(error: &DataFusionError, depth: usize) -> Option<Fault> {
         DataFusionError::ArrowError(inner, _) => arrow(inner, depth),
         DataFusionError::SchemaError(inner, _) => Some(schema(inner)),
         DataFusionError::SQL(inner, _) => Some(Fault::new(Code::SyntaxError, clean(&inner.to_string()))),
-        DataFusionError::Plan(text) => Some(plan(text)),
-        DataFusionError::NotImplemented(text) => {
-            Some(Fault::new(Code::NotSupported, clean(text)).with_hint("See docs/sql-differences.md"))
-        }
+        DataFusionError::Plan(text) => plan(text),
+        DataFusionError::NotImplemented(text) => not_implemented(&clean(text)),
         DataFusionError::ResourcesExhausted(text) => Some(Fault::new(Code::ExceededMemoryLimit, clean(text))),
         DataFusionError::Execution(text) => execution(text),
         _ => None,
@@ -107,8 +105,46 @@ fn schema(error: &SchemaError) -> Fault {
     }
 }
 
-fn plan(text: &str) -> Fault {
+/// Words that only the engine's own structures have; a text with one of them says nothing to a user.
+const ENGINE_WORDS: &[&str] = &[
+    "Ident {",
+    "Expr(",
+    "Expr {",
+    "Column {",
+    "Field {",
+    "__datafusion",
+    "__correlated",
+    "__always_true",
+    "sqltorel",
+    "Arrow error",
+    "Schema error",
+];
+
+fn speaks_of_the_engine(text: &str) -> bool {
+    ENGINE_WORDS.iter().any(|word| text.contains(word))
+}
+
+/// `None` where the text is no answer to a user: the caller reports a defect and logs it whole.
+fn not_implemented(text: &str) -> Option<Fault> {
+    if text.starts_with("Physical plan does not support") {
+        let what = "this expression is not supported in this place";
+        return Some(Fault::new(Code::NotSupported, what).with_hint("See docs/sql-differences.md"));
+    }
+    (!speaks_of_the_engine(text))
+        .then(|| Fault::new(Code::NotSupported, text).with_hint("See docs/sql-differences.md"))
+}
+
+fn plan(text: &str) -> Option<Fault> {
+    let fault = known_plan(text);
+    (!speaks_of_the_engine(&fault.to_string())).then_some(fault)
+}
+
+fn known_plan(text: &str) -> Fault {
     let first = clean(text);
+    if first.starts_with("Projections require unique expression names") {
+        return Fault::new(Code::SyntaxError, "Two columns of one query have the same name")
+            .with_hint("Give one of them an alias.");
+    }
     // Of a function's own refusal the planner keeps the text, between words of its own.
     if let Some((_, rest)) = first.split_once("External error: TYPE_MISMATCH: ") {
         let own = rest.split(". No function matches").next().unwrap_or(rest);
@@ -152,12 +188,11 @@ fn execution(text: &str) -> Option<Fault> {
     if let Some(fault) = no_field(&text) {
         return Some(fault);
     }
-    let code = if text.contains("Scalar subquery")
-        || text.contains("scalar subquery")
-        || text.contains("more than one row")
-    {
-        Code::InvalidFunctionArgument
-    } else if text.contains("verflow") {
+    if text.contains("calar subquery") || text.contains("more than one row") {
+        let why = "Scalar sub-query has returned multiple rows";
+        return Some(Fault::new(Code::SubqueryMultipleRows, why));
+    }
+    let code = if text.contains("verflow") {
         Code::NumericValueOutOfRange
     } else {
         return None;

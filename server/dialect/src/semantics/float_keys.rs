@@ -14,7 +14,7 @@ use crate::functions::internal::float_comparison;
 /// For each `a = b` between different relations among the conditions of a filter or a join, adds
 /// `normal(a) = normal(b)`: with one NaN and one zero, total order holds wherever IEEE does. What it lets through
 /// besides (NaN = NaN) the IEEE comparison, which stays, takes out again.
-pub(super) fn add(node: LogicalPlan) -> Result<LogicalPlan> {
+pub(crate) fn add(node: LogicalPlan) -> Result<LogicalPlan> {
     match node {
         LogicalPlan::Filter(mut filter) if compares_floats(&filter.predicate)? => {
             filter.predicate = with_keys(filter.predicate)?;

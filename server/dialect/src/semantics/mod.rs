@@ -13,6 +13,7 @@ mod expression;
 mod faults;
 mod float_keys;
 mod plan;
+mod set_operations;
 mod sql_types;
 mod syntax;
 pub(crate) mod ty;
@@ -26,6 +27,8 @@ pub use syntax::prepare;
 pub use width::widest_row;
 
 pub(crate) use cast_text::{format_double, parse_date_text};
+pub(crate) use compare::comparison;
+pub(crate) use float_keys::add as with_float_keys;
 
 /// Session settings the semantics rely on: key and value as `SET` would take them.
 pub fn session_settings() -> &'static [(&'static str, &'static str)] {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, Union, Values};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, Subquery, Union, Values};
 use owlake_fault::{Code, Fault};
 
 use super::compare::require_common;
@@ -15,6 +15,7 @@ use super::error::type_mismatch;
 use super::expression::rewrite;
 use super::faults::fault_from_datafusion;
 use super::float_keys;
+use super::set_operations;
 use super::ty::{Ty, WRITTEN};
 
 /// Gives a plan Trino's meaning, or refuses it.
@@ -24,29 +25,64 @@ use super::ty::{Ty, WRITTEN};
 /// # Errors
 /// `TYPE_MISMATCH`, `NOT_SUPPORTED` and the other codes of semantic errors.
 pub fn apply(plan: LogicalPlan) -> Result<LogicalPlan, Fault> {
-    plan.transform_up_with_subqueries(|node| node_semantics(node).map(Transformed::yes))
-        .map(|done| done.data)
+    with_scopes(plan, &mut Vec::new())
         .map_err(|error| fault_from_datafusion(&error).unwrap_or_else(|| internal(error)))
 }
+
+/// Stack that must be left before one more level of the plan, and how much is added when it is not.
+const STACK_RED_ZONE_BYTES: usize = 256 << 10;
+const STACK_STEP_BYTES: usize = 4 << 20;
 
 fn internal(error: datafusion::error::DataFusionError) -> Fault {
     Fault::new(Code::GenericInternalError, "The query could not be analyzed").with_source(error)
 }
 
-fn node_semantics(node: LogicalPlan) -> Result<LogicalPlan> {
+/// The node after its inputs. `scopes` has the schemas of the relations around it, the nearest last: a subquery is
+/// rewritten after the relation that it refers to, so that outer columns have the types which they got there.
+fn with_scopes(plan: LogicalPlan, scopes: &mut Vec<DFSchemaRef>) -> Result<LogicalPlan> {
+    stacker::maybe_grow(STACK_RED_ZONE_BYTES, STACK_STEP_BYTES, || {
+        let plan = match plan {
+            LogicalPlan::Join(mut join) => {
+                let left = with_scopes(Arc::unwrap_or_clone(join.left), scopes)?;
+                // The right side refers to the left one where it is LATERAL.
+                scopes.push(Arc::clone(left.schema()));
+                let right = with_scopes(Arc::unwrap_or_clone(join.right), scopes);
+                scopes.pop();
+                join.left = Arc::new(left);
+                join.right = Arc::new(right?);
+                LogicalPlan::Join(join)
+            }
+            other => {
+                let done = other.map_children(|child| with_scopes(child, scopes).map(Transformed::yes))?;
+                done.data
+            }
+        };
+        match plan {
+            LogicalPlan::Subquery(mut lateral) => {
+                lateral.outer_ref_columns = lateral.subquery.all_out_ref_exprs();
+                Ok(LogicalPlan::Subquery(lateral))
+            }
+            other => node_semantics(other, scopes),
+        }
+    })
+}
+
+fn node_semantics(node: LogicalPlan, scopes: &mut Vec<DFSchemaRef>) -> Result<LogicalPlan> {
     match node {
         // Bounds of LIMIT are DataFusion's own literals; leaves have no expressions of the query.
         LogicalPlan::Limit(_) | LogicalPlan::TableScan(_) | LogicalPlan::EmptyRelation(_) => {
             node.recompute_schema()
         }
-        LogicalPlan::Values(values) => values_semantics(values),
+        LogicalPlan::Values(values) => values_semantics(values, scopes),
         LogicalPlan::Union(union) => union_semantics(union),
+        LogicalPlan::Join(join) if set_operations::is_set_operation(&join) => set_operations::plan(join),
         other => {
-            let schema = merge_schema(&other.inputs());
+            let schema = Arc::new(merge_schema(&other.inputs()));
             let names = NamePreserver::new(&other);
             let rewritten = other
                 .map_expressions(|expr| {
                     let name = names.save(&expr);
+                    let expr = with_subqueries(expr, &schema, scopes)?;
                     Ok(Transformed::yes(name.restore(rewrite(expr, &schema)?)))
                 })?
                 .data;
@@ -54,6 +90,45 @@ fn node_semantics(node: LogicalPlan) -> Result<LogicalPlan> {
             float_keys::add(rewritten)?.recompute_schema()
         }
     }
+}
+
+/// Rewrites the subqueries of an expression over `schema`, and gives outer columns the types of their relations.
+fn with_subqueries(expr: Expr, schema: &DFSchemaRef, scopes: &mut Vec<DFSchemaRef>) -> Result<Expr> {
+    let done = expr.transform_down(|part| {
+        let mut inner = |mut subquery: Subquery| -> Result<Subquery> {
+            scopes.push(Arc::clone(schema));
+            let plan = with_scopes(Arc::unwrap_or_clone(subquery.subquery), scopes);
+            scopes.pop();
+            subquery.subquery = Arc::new(plan?);
+            subquery.outer_ref_columns = subquery.subquery.all_out_ref_exprs();
+            Ok(subquery)
+        };
+        Ok(match part {
+            Expr::ScalarSubquery(subquery) => Transformed::yes(Expr::ScalarSubquery(inner(subquery)?)),
+            Expr::Exists(mut exists) => {
+                exists.subquery = inner(exists.subquery)?;
+                Transformed::yes(Expr::Exists(exists))
+            }
+            Expr::InSubquery(mut query) => {
+                query.subquery = inner(query.subquery)?;
+                Transformed::yes(Expr::InSubquery(query))
+            }
+            Expr::SetComparison(mut query) => {
+                query.subquery = inner(query.subquery)?;
+                Transformed::yes(Expr::SetComparison(query))
+            }
+            Expr::OuterReferenceColumn(field, column) => {
+                let scope = scopes.iter().rev().find(|scope| scope.has_column(&column));
+                let field = match scope {
+                    Some(scope) => Arc::clone(scope.qualified_field_from_column(&column)?.1),
+                    None => field,
+                };
+                Transformed::yes(Expr::OuterReferenceColumn(field, column))
+            }
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(done.data)
 }
 
 fn check_node(node: &LogicalPlan, schema: &DFSchema) -> Result<()> {
@@ -81,18 +156,18 @@ fn require_boolean(expr: &Expr, schema: &DFSchema, place: &str) -> Result<()> {
 }
 
 /// Rows of VALUES: literals get Trino's types, columns the common one.
-fn values_semantics(values: Values) -> Result<LogicalPlan> {
-    let empty = DFSchema::empty();
+fn values_semantics(values: Values, scopes: &mut Vec<DFSchemaRef>) -> Result<LogicalPlan> {
+    let empty = Arc::new(DFSchema::empty());
     let mut types: Vec<Option<arrow::datatypes::DataType>> = vec![None; values.schema.fields().len()];
     let mut rows = Vec::with_capacity(values.values.len());
     for row in values.values {
         let row = row
             .into_iter()
             // The planner has put casts to its own idea of a common type around the values.
-            .map(|expr| rewrite(strip_planner_cast(expr), &empty))
+            .map(|expr| rewrite(with_subqueries(strip_planner_cast(expr), &empty, scopes)?, &empty))
             .collect::<Result<Vec<_>>>()?;
         for (slot, expr) in types.iter_mut().zip(&row) {
-            let found = expr.get_type(&empty)?;
+            let found = expr.get_type(empty.as_ref())?;
             *slot = Some(match slot.take() {
                 None => found,
                 Some(sofar) => super::ty::common_type(&sofar, &found).ok_or_else(|| {
@@ -124,7 +199,7 @@ fn values_semantics(values: Values) -> Result<LogicalPlan> {
     for row in &mut rows {
         for (expr, found) in row.iter_mut().zip(&types) {
             if let Some(to) = found
-                && expr.get_type(&empty)? != *to
+                && expr.get_type(empty.as_ref())? != *to
             {
                 *expr = Expr::Cast(Cast::new(Box::new(expr.clone()), to.clone()));
             }
@@ -182,7 +257,10 @@ fn union_semantics(union: Union) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
 }
 
-fn cast_columns(input: Arc<LogicalPlan>, types: &[arrow::datatypes::DataType]) -> Result<Arc<LogicalPlan>> {
+pub(super) fn cast_columns(
+    input: Arc<LogicalPlan>,
+    types: &[arrow::datatypes::DataType],
+) -> Result<Arc<LogicalPlan>> {
     let schema = Arc::clone(input.schema());
     if schema.fields().iter().zip(types).all(|(f, t)| f.data_type() == t) {
         return Ok(input);

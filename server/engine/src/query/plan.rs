@@ -375,6 +375,7 @@ impl Shared {
                 plan = plan.with_param_values(values).map_err(fault_from)?;
             }
             let plan = owlake_dialect::semantics::apply(plan)?;
+            let plan = owlake_dialect::decorrelate(plan)?;
             Ok((plan, state))
         })
         .await
