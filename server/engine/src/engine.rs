@@ -23,6 +23,7 @@ use crate::authorizer::{AllowAll, Authorizer};
 use crate::config::EngineConfig;
 use crate::connector::Connector;
 use crate::context::QueryContext;
+use crate::logical_rules::logical_rules;
 use crate::meters::Meters;
 use crate::namesakes::physical_rules;
 use crate::query::{
@@ -306,6 +307,7 @@ fn base_state(runtime: &Arc<RuntimeEnv>, threads: usize) -> SessionState {
         .with_expr_planners(owlake_dialect::functions::expr_planners())
         .with_relation_planners(owlake_dialect::relation_planners())
         .with_type_planner(owlake_dialect::semantics::type_planner())
+        .with_optimizer_rules(logical_rules())
         .with_physical_optimizer_rules(physical_rules())
         .with_physical_optimizer_rule(Arc::new(CheapFirst))
         .with_physical_optimizer_rule(Arc::new(owlake_scan::FilterRows))

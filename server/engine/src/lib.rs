@@ -12,6 +12,7 @@ mod context;
 mod detached;
 mod engine;
 mod error;
+mod logical_rules;
 mod memory;
 mod meters;
 mod namesakes;

@@ -28,10 +28,16 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions, replace_children_if_necessary,
 };
 
-/// DataFusion's rules, its pushdown of filters among them with guards.
+use crate::query::{OrderedConditions, UnorderedAggregates};
+
+/// Our first rules, then DataFusion's, its pushdown of filters among them with guards.
 pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let first: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] =
+        [Arc::new(OrderedConditions), Arc::new(UnorderedAggregates)];
     let rules = PhysicalOptimizer::new().rules.into_iter();
-    rules
+    first
+        .into_iter()
+        .chain(rules)
         .map(|rule| {
             let any: &dyn Any = &*rule;
             match any.is::<FilterPushdown>() {

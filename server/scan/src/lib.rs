@@ -13,6 +13,7 @@ mod estimate;
 mod file_version;
 mod files;
 mod format;
+mod guarded;
 mod identity;
 mod listing;
 pub mod location;
@@ -33,6 +34,7 @@ pub use error::ScanError;
 pub use estimate::{Bounds, Confidence, EstimateDepth, FooterBudget, Indexes, ScanEstimate, estimate};
 pub use file_version::{FileVersion, Identity};
 pub use format::{check_format, describes_itself};
+pub use guarded::{cannot_fail, guarded};
 pub use identity::ScanIdentity;
 pub use parquet_scan::{
     FilterRows, InFile, SCAN_URL, file_of, footer_schema, is_timing_dependent, probe_filters, read_ahead,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::{and, prep_null_mask_filter};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, TimeUnit};
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -13,6 +14,7 @@ use owlake_catalog::{CatalogStore, Domains, Partition, PartitionValue, Table};
 
 use crate::context::ScanContext;
 use crate::error::ScanError;
+use crate::guarded::guarded;
 use crate::location::Location;
 
 /// One partition that survived: its location and its values in key order.
@@ -222,7 +224,10 @@ impl PartitionFilter {
         let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
         let filters = filters
             .iter()
-            .map(|filter| session.create_physical_expr(unqualified(filter)?, &df_schema))
+            .map(|filter| {
+                let filter = session.create_physical_expr(unqualified(filter)?, &df_schema)?;
+                Ok(guarded(filter, &schema)?.data)
+            })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self { schema, filters })
     }
@@ -237,16 +242,17 @@ impl PartitionFilter {
             .map(|i| ScalarValue::iter_to_array(rows.iter().map(|row| row[i].clone())))
             .collect::<Result<Vec<ArrayRef>>>()?;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        let mut keep = vec![true; rows.len()];
+        let mut keep = BooleanArray::from(vec![true; rows.len()]);
+        // In their order: a filter sees the rows that those before it leave.
         for filter in &self.filters {
-            let verdict = filter.evaluate(&batch)?.into_array(rows.len())?;
+            let verdict = filter.evaluate_selection(&batch, &keep)?.into_array(rows.len())?;
             let verdict = verdict
                 .as_boolean_opt()
                 .ok_or_else(|| DataFusionError::Internal("a partition filter is not boolean".to_owned()))?;
-            for (i, keep) in keep.iter_mut().enumerate() {
-                *keep &= verdict.is_valid(i) && verdict.value(i);
-            }
+            let holds = prep_null_mask_filter(verdict);
+            keep = and(&keep, &holds)?;
         }
+        let keep = keep.values().iter().collect();
         Ok(keep)
     }
 }

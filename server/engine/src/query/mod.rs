@@ -8,6 +8,7 @@ mod explain;
 mod history;
 mod join_groups;
 mod limits;
+mod ordered_conditions;
 mod physical;
 mod pieces;
 mod plan;
@@ -17,6 +18,7 @@ mod record;
 mod repeats;
 mod reused;
 mod run;
+mod unordered_input;
 mod verify;
 
 pub use estimate::{Estimate, EstimateRow};
@@ -25,7 +27,9 @@ pub use record::{NoObserver, QueryObserver};
 pub use run::RunningQuery;
 
 pub(crate) use conjuncts::CheapFirst;
+pub(crate) use ordered_conditions::OrderedConditions;
 pub(crate) use record::{Accounting, QueryAccount};
+pub(crate) use unordered_input::UnorderedAggregates;
 
 use owlake_fault::Fault;
 use owlake_metering::Receipt;

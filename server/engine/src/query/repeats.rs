@@ -69,6 +69,7 @@ pub(super) fn watched(
                 input,
                 use_of_rows,
                 wanted,
+                executions: AtomicUsize::new(0),
             }) as Arc<dyn ExecutionPlan>
         };
         if pauses && node.children().is_empty() {
@@ -139,6 +140,25 @@ struct WatchedExec {
     input: Arc<dyn ExecutionPlan>,
     use_of_rows: Use,
     wanted: Wanted,
+    /// How often a partition was executed.
+    executions: AtomicUsize,
+}
+
+impl WatchedExec {
+    /// A nested loop join whose left side does not fit into memory executes that side once more, to write it to disk.
+    /// Scans hand out each file once for all executions of a node, so that rows would be missing.
+    fn check_first(&self) -> Result<()> {
+        let partitions = self.input.properties().output_partitioning().partition_count();
+        if self.executions.fetch_add(1, Ordering::Relaxed) < partitions || self.use_of_rows != Use::Repeats {
+            return Ok(());
+        }
+        let fault = Fault::new(
+            Code::ExceededMemoryLimit,
+            "The left side of a join without an equality does not fit into the memory of the query",
+        );
+        let hint = "Join on an equality, filter the left side, or raise limits.memory.";
+        Err(DataFusionError::External(Box::new(fault.with_hint(hint))))
+    }
 }
 
 impl DisplayAs for WatchedExec {
@@ -180,12 +200,14 @@ impl ExecutionPlan for WatchedExec {
                 input,
                 use_of_rows: self.use_of_rows,
                 wanted: self.wanted.clone(),
+                executions: AtomicUsize::new(0),
             })),
             _ => Err(DataFusionError::Internal("WatchedExec has one input".into())),
         }
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.check_first()?;
         let reservation = MemoryConsumer::new(self.use_of_rows.text())
             // Released as soon as the operator is done, and counted in full below.
             .with_can_spill(true)

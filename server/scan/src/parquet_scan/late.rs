@@ -4,6 +4,7 @@
 //! look at the filter's columns where not. Decided from footers and the query alone, so the same cold and warm.
 
 use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use parquet::file::metadata::ParquetMetaData;
@@ -43,8 +44,10 @@ impl LateColumns {
         columns
             .points
             .retain(|name| is(name, |t| *t != DataType::Boolean));
-        if !columns.filter.iter().all(|name| is(name, |t| !t.is_nested())) {
-            // What is nested is not filtered while it is decoded.
+        if !columns.filter.iter().all(|name| is(name, |t| !t.is_nested())) || !filters.iter().all(cannot_fail)
+        {
+            // What is nested is not filtered while it is decoded. Nor is what can fail: the reader evaluates the
+            // conditions in an order of its own.
             columns.points.clear();
         }
         columns
@@ -84,6 +87,25 @@ impl LateColumns {
             && self.point_bytes >= self.rows
             && self.other_bytes >= WIDER * self.filter_bytes
     }
+}
+
+/// Whether a filter is made of comparisons of columns and constants alone.
+fn cannot_fail(filter: &Expr) -> bool {
+    let fails = filter.exists(|part| {
+        Ok(!match part {
+            Expr::BinaryExpr(binary) => binary.op.is_logic_operator() || binary.op.supports_propagation(),
+            Expr::Column(_)
+            | Expr::Literal(..)
+            | Expr::InList(_)
+            | Expr::Like(_)
+            | Expr::Not(_)
+            | Expr::IsNull(_)
+            | Expr::IsNotNull(_)
+            | Expr::Between(_) => true,
+            _ => false,
+        })
+    });
+    !fails.unwrap_or(true)
 }
 
 /// The column that `filter` compares with few constants.
