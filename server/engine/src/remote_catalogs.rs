@@ -67,7 +67,7 @@ struct Definition {
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct RemoteCatalogs {
-    catalogs: RwLock<BTreeMap<String, RemoteCatalog>>,
+    catalogs: Arc<RwLock<BTreeMap<String, RemoteCatalog>>>,
     ledger: Option<Arc<Ledger>>,
     factory: Option<Arc<dyn ConnectorFactory>>,
     /// One change at a time: what is checked is what is written.
@@ -100,7 +100,7 @@ impl RemoteCatalogs {
             .map(|(name, connector)| (name, RemoteCatalog::new(connector, true)));
         catalogs.extend(fixed);
         Self {
-            catalogs: RwLock::new(catalogs),
+            catalogs: Arc::new(RwLock::new(catalogs)),
             ledger: Some(ledger),
             factory,
             changing: tokio::sync::Mutex::default(),
@@ -154,8 +154,13 @@ impl RemoteCatalogs {
         };
         let definition = serde_json::to_string(&definition)
             .map_err(|e| Fault::new(Code::GenericInternalError, "internal error").with_source(e))?;
-        ledger.put_catalog(name.clone(), definition).await?;
-        self.write(|catalogs| catalogs.insert(name, RemoteCatalog::new(opened, false)));
+        let (catalogs, made) = (Arc::clone(&self.catalogs), name.clone());
+        let insert = move || {
+            write(&catalogs, |catalogs| {
+                catalogs.insert(made, RemoteCatalog::new(opened, false))
+            });
+        };
+        ledger.put_catalog(name, definition, insert).await?;
         Ok(true)
     }
 
@@ -171,11 +176,17 @@ impl RemoteCatalogs {
             return Err(Fault::new(Code::NotSupported, what)
                 .with_hint("Take its [[catalog]] entry away and start the server again."));
         }
-        let stored = match &self.ledger {
-            Some(ledger) => ledger.drop_catalog(name.to_owned()).await?,
-            None => false,
+        let (catalogs, gone) = (Arc::clone(&self.catalogs), name.to_owned());
+        let remove = move || {
+            write(&catalogs, |catalogs| catalogs.remove(&gone));
         };
-        self.write(|catalogs| catalogs.remove(name));
+        let stored = match &self.ledger {
+            Some(ledger) => ledger.drop_catalog(name.to_owned(), remove).await?,
+            None => {
+                remove();
+                false
+            }
+        };
         if stored || if_exists {
             return Ok(stored);
         }
@@ -188,8 +199,11 @@ impl RemoteCatalogs {
     fn read<T>(&self, f: impl FnOnce(&BTreeMap<String, RemoteCatalog>) -> T) -> T {
         f(&self.catalogs.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
-    fn write<T>(&self, f: impl FnOnce(&mut BTreeMap<String, RemoteCatalog>) -> T) -> T {
-        f(&mut self.catalogs.write().unwrap_or_else(PoisonError::into_inner))
-    }
+fn write<T>(
+    catalogs: &RwLock<BTreeMap<String, RemoteCatalog>>,
+    f: impl FnOnce(&mut BTreeMap<String, RemoteCatalog>) -> T,
+) -> T {
+    f(&mut catalogs.write().unwrap_or_else(PoisonError::into_inner))
 }

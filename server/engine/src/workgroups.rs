@@ -35,10 +35,12 @@ impl Origin {
     }
 }
 
+type Groups = BTreeMap<String, (Origin, Arc<WorkgroupConfig>)>;
+
 /// All workgroups of the process.
 #[derive(Debug)]
 pub(crate) struct Workgroups {
-    groups: RwLock<BTreeMap<String, (Origin, Arc<WorkgroupConfig>)>>,
+    groups: Arc<RwLock<Groups>>,
     ledger: Arc<Ledger>,
     /// One change at a time: what is checked is what is written.
     changing: tokio::sync::Mutex<()>,
@@ -69,7 +71,7 @@ impl Workgroups {
             groups.insert(group.name.clone(), (Origin::Config, Arc::new(group.clone())));
         }
         Ok(Self {
-            groups: RwLock::new(groups),
+            groups: Arc::new(RwLock::new(groups)),
             ledger,
             changing: tokio::sync::Mutex::default(),
         })
@@ -153,8 +155,11 @@ impl Workgroups {
                 format!("workgroup `{name}` cannot be dropped"),
             ));
         }
-        self.ledger.drop_workgroup(name.to_owned()).await?;
-        self.write(|groups| groups.remove(name));
+        let (groups, gone) = (Arc::clone(&self.groups), name.to_owned());
+        let remove = move || {
+            write(&groups, |groups| groups.remove(&gone));
+        };
+        self.ledger.drop_workgroup(name.to_owned(), remove).await?;
         Ok(true)
     }
 
@@ -176,18 +181,23 @@ impl Workgroups {
     async fn store(&self, group: WorkgroupConfig) -> Result<(), Fault> {
         let definition = serde_json::to_string(&group)
             .map_err(|e| Fault::new(Code::GenericInternalError, "internal error").with_source(e))?;
-        self.ledger.put_workgroup(group.name.clone(), definition).await?;
-        self.write(|groups| groups.insert(group.name.clone(), (Origin::Sql, Arc::new(group))));
+        let (groups, name) = (Arc::clone(&self.groups), group.name.clone());
+        let insert = move || {
+            write(&groups, |groups| {
+                groups.insert(group.name.clone(), (Origin::Sql, Arc::new(group)))
+            });
+        };
+        self.ledger.put_workgroup(name, definition, insert).await?;
         Ok(())
     }
 
-    fn read<T>(&self, f: impl FnOnce(&BTreeMap<String, (Origin, Arc<WorkgroupConfig>)>) -> T) -> T {
+    fn read<T>(&self, f: impl FnOnce(&Groups) -> T) -> T {
         f(&self.groups.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
-    fn write<T>(&self, f: impl FnOnce(&mut BTreeMap<String, (Origin, Arc<WorkgroupConfig>)>) -> T) -> T {
-        f(&mut self.groups.write().unwrap_or_else(PoisonError::into_inner))
-    }
+fn write<T>(groups: &RwLock<Groups>, f: impl FnOnce(&mut Groups) -> T) -> T {
+    f(&mut groups.write().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl Shared {

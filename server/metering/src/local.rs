@@ -4,6 +4,7 @@
 
 mod entries;
 mod opened;
+mod paid;
 #[cfg(test)]
 mod tests;
 
@@ -26,8 +27,10 @@ use object_store::{
 };
 
 use crate::meter::{Counter, Meter};
+use crate::quota::QuotaGrant;
 use entries::{Entry, Walk};
 use opened::{Opened, OpenedFiles, short_range};
+use paid::Paid;
 
 const STORE: &str = "LocalStore";
 /// Bytes per read and per stream item; a column chunk usually fits.
@@ -37,6 +40,7 @@ const CHUNK_BYTES: usize = 4 << 20;
 ///
 /// Counts like the HTTP layer: a GET, HEAD or directory reading each as one request, the range asked for as
 /// `requested_bytes`, what was read as `transferred_bytes`. Requests that fail before a file is open count too.
+/// What the price plan asks for them is reserved on the query's cap on cost and its money quotas first, as there.
 ///
 /// A path is refused (`PermissionDenied`) before anything is opened when it is not below a root, by its text
 /// or after its symbolic links are followed. A file's `e_tag` is made of inode, modification time (ns) and
@@ -46,6 +50,7 @@ const CHUNK_BYTES: usize = 4 << 20;
 pub struct LocalStore {
     roots: Arc<[Root]>,
     meter: Arc<Meter>,
+    quotas: Option<Arc<QuotaGrant>>,
     opened: OpenedFiles,
 }
 
@@ -90,8 +95,16 @@ impl LocalStore {
         Self {
             roots: roots.collect(),
             meter,
+            quotas: None,
             opened: OpenedFiles::default(),
         }
+    }
+
+    /// Requests are reserved on `quotas` before they are made.
+    #[must_use]
+    pub fn with_quotas(mut self, quotas: Option<Arc<QuotaGrant>>) -> Self {
+        self.quotas = quotas;
+        self
     }
 
     /// The real path of `location`, when it is allowed both before and after following links. Blocks.
@@ -140,7 +153,12 @@ impl LocalStore {
     }
 
     /// A short range of a file that is open, where nobody has to wait for it.
-    fn answer_at_hand(&self, location: &Path, options: &GetOptions) -> Result<Option<GetResult>> {
+    fn answer_at_hand(
+        &self,
+        location: &Path,
+        options: &GetOptions,
+        paid: &mut Paid,
+    ) -> Result<Option<GetResult>> {
         let Some(range) = short_range(options).filter(|_| !options.head) else {
             return Ok(None);
         };
@@ -149,10 +167,11 @@ impl LocalStore {
         };
         options.check_preconditions(&opened.meta)?;
         let bytes = opened.read_held(&range, &self.meter)?;
+        paid.used(bytes.as_ref().map_or(0, Bytes::len));
         Ok(bytes.map(|bytes| answer(opened.meta.clone(), range, at_once(bytes))))
     }
 
-    fn answer_get(&self, location: &Path, options: &GetOptions) -> Result<GetResult> {
+    fn answer_get(&self, location: &Path, options: &GetOptions, paid: Paid) -> Result<GetResult> {
         let (path, _) = self.stat(location)?;
         let file = File::open(&path).map_err(|e| io_error(location, e))?;
         // The identity is that of the open file: what is read and what is checked cannot differ.
@@ -166,6 +185,9 @@ impl LocalStore {
             })?,
             None => 0..meta.size,
         };
+        if !paid.covers(range.end - range.start) {
+            return Err(changed(location));
+        }
         self.meter.add(Counter::RequestedBytes, range.end - range.start);
         let mut body = Body {
             opened: Opened {
@@ -175,6 +197,7 @@ impl LocalStore {
             next: None,
             range: range.clone(),
             meter: Arc::clone(&self.meter),
+            paid,
         };
         if short_range(options).is_some() {
             // Here and now: another change of threads would cost more.
@@ -224,6 +247,7 @@ struct Body {
     next: Option<u64>,
     range: Range<u64>,
     meter: Arc<Meter>,
+    paid: Paid,
 }
 
 impl Body {
@@ -246,6 +270,7 @@ impl Body {
         let mut chunk = Vec::with_capacity(wanted);
         let read = file.take(wanted as u64).read_to_end(&mut chunk);
         self.meter.add(Counter::TransferredBytes, chunk.len() as u64);
+        self.paid.used(chunk.len());
         read.map_err(|e| io_error(location, e))?;
         if chunk.len() < wanted {
             return Err(changed(location));
@@ -277,14 +302,15 @@ impl ObjectStore for LocalStore {
         } else {
             Counter::GetRequests
         };
+        let mut paid = self.pay_get(location, &options).await?;
         self.meter.add(counter, 1);
-        if let Some(result) = self.answer_at_hand(location, &options)? {
+        if let Some(result) = self.answer_at_hand(location, &options, &mut paid)? {
             return Ok(result);
         }
         let (store, location) = (self.clone(), location.clone());
         blocking(move || match options.head {
             true => store.answer_head(&location, &options),
-            false => store.answer_get(&location, &options),
+            false => store.answer_get(&location, &options, paid),
         })
         .await
     }

@@ -17,6 +17,7 @@ mod guarded;
 mod identity;
 mod listing;
 pub mod location;
+mod nested;
 mod parquet_scan;
 mod partitions;
 mod pruning;

@@ -209,10 +209,8 @@ impl QueryStores {
             StoreId::File => {
                 let key = (StoreId::File, String::new());
                 Ok(Arc::clone(open.entry(key).or_insert_with(|| {
-                    Arc::new(LocalStore::new(
-                        self.shared.roots.local_roots(),
-                        Arc::clone(&self.meter),
-                    ))
+                    let store = LocalStore::new(self.shared.roots.local_roots(), Arc::clone(&self.meter));
+                    Arc::new(store.with_quotas(self.quotas.clone()))
                 })))
             }
             StoreId::S3 { bucket } => {

@@ -232,9 +232,20 @@ impl Ledger {
         durable: bool,
         job: impl FnOnce(&Connection) -> Result<T, MeteringError> + Send + 'static,
     ) -> Result<T, MeteringError> {
+        self.call_then(durable, job, |_| {}).await
+    }
+
+    /// [`call`](Self::call), and `then` on the ledger thread once what the job wrote is committed: also where the
+    /// caller has gone, so that nothing which goes by the file is left out.
+    pub(crate) async fn call_then<T: Send + 'static>(
+        &self,
+        durable: bool,
+        job: impl FnOnce(&Connection) -> Result<T, MeteringError> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, MeteringError> {
         self.ask(|reply| {
             let job: writer::Job =
-                Box::new(move |connection| writer::answer(reply, connection.and_then(job)));
+                Box::new(move |connection| writer::answer_then(reply, connection.and_then(job), then));
             Command::Call(writer::Call { durable, job })
         })
         .await

@@ -1,6 +1,7 @@
 //! The ledger thread: takes what is waiting, does it in one transaction, answers after the commit.
 
 use std::sync::mpsc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
@@ -47,13 +48,14 @@ pub(super) fn run(
     queue: &mpsc::Receiver<Command>,
     mut pruner: Pruner,
 ) {
+    let started = Instant::now();
     connection.set_prepared_statement_cache_capacity(64);
     loop {
         let first = if pruner.is_behind() {
             match queue.recv_timeout(PRUNE_PAUSE) {
                 Ok(first) => first,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    pruner.step(&connection);
+                    pruner.step(&connection, started.elapsed());
                     continue;
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
@@ -67,9 +69,10 @@ pub(super) fn run(
         let batch: Vec<Command> = std::iter::once(first)
             .chain(queue.try_iter().take(MAX_BATCH - 1))
             .collect();
-        batch.iter().for_each(|command| pruner.sees(command));
+        let age = started.elapsed();
+        batch.iter().for_each(|command| pruner.sees(command, age));
         commit_batch(&mut connection, statements, batch);
-        pruner.after_batch(&connection);
+        pruner.after_batch(&connection, age);
     }
 }
 
@@ -152,9 +155,22 @@ fn refuse(command: Command, error: MeteringError) -> Answer {
 }
 
 pub(super) fn answer<T: 'static>(reply: Reply<T>, result: Result<T, MeteringError>) -> Answer {
+    answer_then(reply, result, |_| {})
+}
+
+/// Tells `then` of a success, then the caller.
+pub(super) fn answer_then<T: 'static>(
+    reply: Reply<T>,
+    result: Result<T, MeteringError>,
+    then: impl FnOnce(&T) + 'static,
+) -> Answer {
     Box::new(move |failure| {
+        let result = or_failure(result, failure);
+        if let Ok(value) = &result {
+            then(value);
+        }
         // Who dropped the future does not want the answer.
-        let _ = reply.send(or_failure(result, failure));
+        let _ = reply.send(result);
     })
 }
 

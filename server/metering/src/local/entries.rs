@@ -44,6 +44,7 @@ fn open(store: &LocalStore, location: &Path) -> Result<Option<PathBuf>> {
 
 /// The sorted entries of the directory `location`; none where it is missing or no directory.
 pub(super) async fn directory(store: &LocalStore, location: &Path) -> Result<Vec<Entry>> {
+    store.pay_list().await?;
     let (store, location) = (store.clone(), location.clone());
     blocking(move || match open(&store, &location)? {
         Some(real) => read_directory(&store, &location, std::slice::from_ref(&real)),
@@ -148,6 +149,7 @@ impl Walk {
 
     pub(super) async fn next_file(&mut self) -> Result<Option<ObjectMeta>> {
         if let Some(prefix) = self.start.take() {
+            self.store.pay_list().await?;
             let (store, location) = (self.store.clone(), prefix.clone());
             if let Some(real) = blocking(move || open(&store, &location)).await? {
                 self.descend(&prefix, real).await?;
@@ -156,7 +158,10 @@ impl Walk {
         while let Some(level) = self.levels.last_mut() {
             match level.next() {
                 Some(Entry::File(meta)) => return Ok(Some(meta)),
-                Some(Entry::Directory { location, real }) => self.descend(&location, real).await?,
+                Some(Entry::Directory { location, real }) => {
+                    self.store.pay_list().await?;
+                    self.descend(&location, real).await?;
+                }
                 None => {
                     self.levels.pop();
                     self.way.pop();

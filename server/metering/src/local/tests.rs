@@ -457,3 +457,55 @@ async fn nothing_is_written() {
     ));
     assert_eq!(fs::read_to_string(lake.file("lake/a")).unwrap(), "x");
 }
+
+#[tokio::test]
+async fn what_reads_and_listings_cost_is_reserved_first_and_stays_below_the_cap() {
+    use crate::{Ledger, PricePlan, QuotaError, Quotas, Usd};
+
+    let lake = Lake::new(&[("lake/a", "0123456789"), ("lake/sub/b", "x")]);
+    let quotas = Quotas::open(Arc::new(Ledger::in_memory().unwrap()), Utc::now, None);
+    let price = PricePlan {
+        get_request_usd: Usd::from_pico(100),
+        head_request_usd: Usd::from_pico(10),
+        list_request_usd: Usd::from_pico(1_000),
+        transferred_byte_usd: Usd::from_pico(1),
+        ..PricePlan::athena()
+    };
+    let store = |cap: i128| {
+        let meter = Meter::root("q");
+        let grant = quotas.grant("bi", "ann".to_owned(), &price, Some(Usd::from_pico(cap)));
+        let store = LocalStore::new([lake.file("lake")], Arc::clone(&meter)).with_quotas(grant);
+        (store, meter)
+    };
+    let key = lake.key("lake/a");
+    // A whole file, a part of it that is read at hand, a HEAD, and two directories.
+    let (rich, meter) = store(10_000);
+    assert_eq!(rich.get(&key).await.unwrap().bytes().await.unwrap().len(), 10);
+    for _ in 0..2 {
+        assert_eq!(rich.get_range(&key, 2..5).await.unwrap(), "234");
+    }
+    rich.head(&key).await.unwrap();
+    let listed: Vec<ObjectMeta> = rich.list(Some(&lake.key("lake"))).try_collect().await.unwrap();
+    assert_eq!(listed.len(), 2);
+    let cost = price.cost(&meter.counters());
+    assert_eq!(cost, Usd::from_pico(2_000 + 10 + 3 * 100 + 16));
+    // With exactly that all of it is done again, and not one byte or request more.
+    let (exact, meter) = store(cost.pico());
+    exact.get(&key).await.unwrap().bytes().await.unwrap();
+    for _ in 0..2 {
+        exact.get_range(&key, 2..5).await.unwrap();
+    }
+    exact.head(&key).await.unwrap();
+    let listed: Result<Vec<ObjectMeta>> = exact.list(Some(&lake.key("lake"))).try_collect().await;
+    assert_eq!(listed.unwrap().len(), 2);
+    let before = meter.counters();
+    let error = exact.get_range(&key, 0..1).await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.downcast_ref::<QuotaError>().is_some(), "{error}");
+    assert!(exact.list(None).try_collect::<Vec<_>>().await.is_err());
+    assert_eq!(meter.counters(), before, "refused before it was made");
+    // Bytes count too: the request alone would fit.
+    let (poor, meter) = store(105);
+    assert!(poor.get(&key).await.is_err());
+    assert_eq!(meter.counters().transferred_bytes, 0);
+}

@@ -167,6 +167,11 @@ impl QuotaGrant {
         Ok(())
     }
 
+    /// Whether the bytes that a store sends cost something.
+    pub(crate) fn pays_for_transfer(&self) -> bool {
+        self.price.transferred_byte_usd > Usd::ZERO
+    }
+
     /// Sets the price of receiving up to `bytes` apart.
     pub async fn reserve_transfer(&self, bytes: u64) -> Result<QuotaReservation, QuotaError> {
         let price = pico(self.price.transferred_byte_usd);
@@ -187,7 +192,8 @@ impl QuotaGrant {
                 let Ok(_order) = pool.booking.try_lock() else {
                     continue;
                 };
-                if let Some(booked) = pool.unbook() {
+                let unbooked = if pool.is_replaced() { None } else { pool.unbook() };
+                if let Some(booked) = unbooked {
                     self.quotas
                         .ledger
                         .book_detached(self.stored(quota, &pool, resource, booked));
@@ -227,8 +233,7 @@ impl QuotaGrant {
             let Some(limit) = quota.definition.limit(resource) else {
                 continue;
             };
-            let pool = self.quotas.pool(quota, &self.principal, resource, limit);
-            self.take(quota, &pool, resource, amount).await?;
+            let pool = self.take(quota, resource, limit, amount).await?;
             parts.push(Part {
                 booked_on: Some(BookedOn {
                     quotas: Arc::clone(&self.quotas),
@@ -244,34 +249,57 @@ impl QuotaGrant {
         Ok(parts)
     }
 
+    /// Takes `amount` from the window of now, and answers whose it is. Who had to wait asks anew which one that is.
     async fn take(
         &self,
         quota: &Quota,
-        pool: &Arc<Pool>,
+        resource: QuotaResource,
+        limit: u64,
+        amount: u64,
+    ) -> Result<Arc<Pool>, QuotaError> {
+        loop {
+            let pool = self.quotas.pool(quota, &self.principal, resource, limit);
+            match pool.attempt(amount) {
+                Attempt::Granted => {}
+                Attempt::Refused { used } => return Err(self.exceeded(quota, &pool, resource, used, amount)),
+                Attempt::Wait(returned) => {
+                    returned.await;
+                    continue;
+                }
+                Attempt::Book(_) => {
+                    self.book(quota, &pool, resource, amount).await?;
+                    continue;
+                }
+            }
+            return Ok(pool);
+        }
+    }
+
+    /// Books ahead what `amount` more needs, where nobody has meanwhile.
+    async fn book(
+        &self,
+        quota: &Quota,
+        pool: &Pool,
         resource: QuotaResource,
         amount: u64,
     ) -> Result<(), QuotaError> {
-        loop {
-            match pool.attempt(amount) {
-                Attempt::Granted => return Ok(()),
-                Attempt::Refused { used } => return Err(self.exceeded(quota, pool, resource, used, amount)),
-                Attempt::Wait(returned) => returned.await,
-                Attempt::Book(_) => {
-                    let _order = pool.booking.lock().await;
-                    // Who had the lock before may have booked enough for us too.
-                    let Attempt::Book(target) = pool.would_book(amount) else {
-                        continue;
-                    };
-                    let row = self.stored(quota, pool, resource, target);
-                    let booked = self.quotas.ledger.book(row).await;
-                    booked.map_err(|source| QuotaError::NotBooked {
-                        quota: quota.definition.name.clone(),
-                        source,
-                    })?;
-                    pool.booked(target);
-                }
-            }
+        let _order = pool.booking.lock().await;
+        // The file has one row for all windows: an ended one must not take the place of the next.
+        if pool.is_replaced() {
+            return Ok(());
         }
+        // Who had the lock before may have booked enough for us too.
+        let Attempt::Book(target) = pool.would_book(amount) else {
+            return Ok(());
+        };
+        let row = self.stored(quota, pool, resource, target);
+        let booked = self.quotas.ledger.book(row).await;
+        booked.map_err(|source| QuotaError::NotBooked {
+            quota: quota.definition.name.clone(),
+            source,
+        })?;
+        pool.booked(target);
+        Ok(())
     }
 
     fn refuse_unless_fits(

@@ -166,25 +166,36 @@ impl Quotas {
     }
 
     /// Makes a quota; durable when this returns. False, and nothing made, where one of that name exists.
-    pub async fn create(&self, definition: QuotaDefinition) -> Result<bool, MeteringError> {
+    ///
+    /// Dropped, it is done or not done as a whole, in the file and here.
+    pub async fn create(self: &Arc<Self>, definition: QuotaDefinition) -> Result<bool, MeteringError> {
         let definition = Arc::new(definition);
-        let Some(id) = self.ledger.insert_quota(Arc::clone(&definition)).await? else {
-            return Ok(false);
+        let (quotas, made) = (Arc::downgrade(self), Arc::clone(&definition));
+        let add = move |id: &Option<i64>| {
+            if let (Some(quotas), Some(id)) = (quotas.upgrade(), *id) {
+                let quota = Quota {
+                    id,
+                    definition: Arc::clone(&made),
+                    pools: Mutex::default(),
+                };
+                quotas.write(|all| all.insert(made.name.clone(), Arc::new(quota)));
+            }
         };
-        let quota = Quota {
-            id,
-            definition: Arc::clone(&definition),
-            pools: Mutex::default(),
-        };
-        self.write(|quotas| quotas.insert(definition.name.clone(), Arc::new(quota)));
-        Ok(true)
+        let id = self.ledger.insert_quota(definition, add).await?;
+        Ok(id.is_some())
     }
 
     /// Drops a quota with its usage; durable when this returns. False where there is none of that name.
-    pub async fn drop_quota(&self, name: &str) -> Result<bool, MeteringError> {
-        let found = self.ledger.drop_quota(name.to_owned()).await?;
-        self.write(|quotas| quotas.remove(name));
-        Ok(found)
+    ///
+    /// Dropped, it is done or not done as a whole, in the file and here.
+    pub async fn drop_quota(self: &Arc<Self>, name: &str) -> Result<bool, MeteringError> {
+        let (quotas, gone) = (Arc::downgrade(self), name.to_owned());
+        let remove = move |_found: &bool| {
+            if let Some(quotas) = quotas.upgrade() {
+                quotas.write(|all| all.remove(&gone));
+            }
+        };
+        self.ledger.drop_quota(name.to_owned(), remove).await
     }
 
     /// All quotas, by name.
@@ -205,7 +216,7 @@ impl Quotas {
         quotas.iter().flat_map(|quota| quota.usage(now)).collect()
     }
 
-    /// The pool of the window that `now` lies in. The time never goes back: an older window is not opened again.
+    /// The pool of the window that now lies in. A clock that goes back a little opens no older window again.
     fn pool(&self, quota: &Quota, principal: &str, resource: QuotaResource, limit: u64) -> Arc<Pool> {
         let now = (self.clock)();
         let key_principal = if quota.definition.keyed_by_principal {
@@ -215,19 +226,21 @@ impl Quotas {
         };
         let key = (key_principal.to_owned(), resource);
         let mut pools = quota.lock();
-        if let Some(pool) = pools.get(&key).filter(|pool| now < pool.window.end) {
+        let known = pools.get(&key);
+        if let Some(pool) = known.filter(|pool| pool.window.takes(now)) {
             return Arc::clone(pool);
         }
-        if pools.len() >= POOLS_KEPT {
-            pools.retain(|_, pool| now < pool.window.end);
-        }
         // Years that no calendar has: one window that never ends, which is the stricter side.
-        let window = quota
-            .definition
-            .interval
-            .window(now)
-            .unwrap_or((now, DateTime::<Utc>::MAX_UTC));
-        let pool = Arc::new(Pool::new(Window::from(window), limit));
+        let window = quota.definition.interval.window(now);
+        let window = Window::from(window.unwrap_or((now, DateTime::<Utc>::MAX_UTC)));
+        let pool = Arc::new(match known {
+            Some(old) => Pool::following(old, window),
+            None => Pool::new(window, limit),
+        });
+        if pools.len() >= POOLS_KEPT {
+            // Who still reserves on an ended one has to learn which one follows.
+            pools.retain(|_, pool| now < pool.window.end || Arc::strong_count(pool) > 1);
+        }
         pools.insert(key, Arc::clone(&pool));
         pool
     }

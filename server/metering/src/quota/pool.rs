@@ -1,6 +1,7 @@
 //! One limit in one window: what is used, in use and booked. Memory only; who books on disk is in `grant.rs`.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
@@ -11,6 +12,14 @@ use tokio::sync::futures::Notified;
 pub(super) struct Window {
     pub(super) start: DateTime<Utc>,
     pub(super) end: DateTime<Utc>,
+}
+
+impl Window {
+    /// Whether a use at `now` falls into the window. One that lies shortly ahead counts too: a clock that is set back a
+    /// little opens no window again. One that lies further ahead was opened by a clock that was wrong.
+    pub(super) fn takes(&self, now: DateTime<Utc>) -> bool {
+        now < self.end && self.start - now <= self.end - self.start
+    }
 }
 
 impl From<(DateTime<Utc>, DateTime<Utc>)> for Window {
@@ -29,8 +38,12 @@ pub(super) struct Pool {
     pub(super) limit: u64,
     state: Mutex<State>,
     returned: Notify,
-    /// Held by the one who books: bookings reach the disk in their order.
-    pub(super) booking: tokio::sync::Mutex<()>,
+    /// Held by the one who books: bookings reach the disk in their order. One for all windows of a limit.
+    pub(super) booking: Arc<tokio::sync::Mutex<()>>,
+    /// Another window has taken its place: nothing is booked here any more.
+    replaced: AtomicBool,
+    /// The window before and what was used in it, in case that the clock goes back to it.
+    before: Option<(Window, u64)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,6 +83,25 @@ impl Pool {
         pool
     }
 
+    /// The window that takes the place of `old`. Where the clock has gone back, what was used since counts in it too.
+    pub(super) fn following(old: &Self, window: Window) -> Self {
+        old.replaced.store(true, Ordering::Relaxed);
+        let used = match old.before {
+            _ if old.window.end <= window.start => 0,
+            Some((before, used)) if before == window => used.saturating_add(old.used()),
+            _ => old.used(),
+        };
+        let mut pool = Self::reopened(window, old.limit, used.min(old.limit), false);
+        pool.booking = Arc::clone(&old.booking);
+        pool.before = Some((old.window, old.used()));
+        pool
+    }
+
+    /// Whether another window has taken its place.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Relaxed)
+    }
+
     /// A window that was begun before: what was booked counts as used, since nobody knows how much of it was.
     pub(super) fn reopened(window: Window, limit: u64, booked: u64, warned: bool) -> Self {
         Self {
@@ -82,13 +114,30 @@ impl Pool {
                 warned,
             }),
             returned: Notify::new(),
-            booking: tokio::sync::Mutex::default(),
+            booking: Arc::default(),
+            replaced: AtomicBool::new(false),
+            before: None,
         }
     }
 
     /// Takes `amount` where it is free and booked.
     pub(super) fn attempt(&self, amount: u64) -> Attempt<'_> {
         let mut state = self.lock();
+        let attempt = self.judge(&state, amount);
+        if matches!(attempt, Attempt::Granted) {
+            state.in_flight += amount;
+        }
+        attempt
+    }
+
+    /// What [`attempt`](Self::attempt) would answer, without taking anything.
+    pub(super) fn would_book(&self, amount: u64) -> Attempt<'_> {
+        // Not by taking and giving back: who waits because of what was taken would never be woken.
+        let state = self.lock();
+        self.judge(&state, amount)
+    }
+
+    fn judge(&self, state: &State, amount: u64) -> Attempt<'_> {
         if state.used.saturating_add(amount) > self.limit {
             return Attempt::Refused { used: state.used };
         }
@@ -101,19 +150,7 @@ impl Pool {
             let block = (self.limit / BLOCKS).max(1);
             return Attempt::Book(taken.saturating_add(block).min(self.limit));
         }
-        state.in_flight += amount;
         Attempt::Granted
-    }
-
-    /// What [`attempt`](Self::attempt) would answer, without taking anything.
-    pub(super) fn would_book(&self, amount: u64) -> Attempt<'_> {
-        match self.attempt(amount) {
-            Attempt::Granted => {
-                self.lock().in_flight -= amount;
-                Attempt::Granted
-            }
-            other => other,
-        }
     }
 
     /// The ledger has `booked` now.
@@ -163,5 +200,30 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_takes_nothing_even_for_a_moment() {
+        let pool = Pool::of_query(10);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let _asked = pool.would_book(10);
+                }
+            });
+            // Nobody has anything, so nobody would wake one who waits.
+            let waits = (0..200_000).any(|_| matches!(pool.attempt(1), Attempt::Wait(_)) || {
+                pool.settle(1, 0, None);
+                false
+            });
+            done.store(true, Ordering::Relaxed);
+            assert!(!waits);
+        });
     }
 }

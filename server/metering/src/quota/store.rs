@@ -119,26 +119,49 @@ impl Ledger {
     }
 
     /// Writes a workgroup, new or changed; durable when this returns. What is in `definition` is the caller's.
-    pub async fn put_workgroup(&self, name: String, definition: String) -> Result<(), MeteringError> {
+    ///
+    /// `then` runs on the ledger's thread once it is written, also where nobody waits for the answer any more.
+    pub async fn put_workgroup(
+        &self,
+        name: String,
+        definition: String,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<(), MeteringError> {
         let sql = "INSERT OR REPLACE INTO workgroups (name, definition) VALUES (?1, ?2)";
-        self.put_definition(sql, name, definition).await
+        self.put_definition(sql, name, definition, then).await
     }
 
-    /// Drops a workgroup; durable when this returns. False where there was none.
-    pub async fn drop_workgroup(&self, name: String) -> Result<bool, MeteringError> {
-        self.drop_definition("DELETE FROM workgroups WHERE name = ?1", name)
+    /// Drops a workgroup; durable when this returns. False where there was none. `then` as in
+    /// [`put_workgroup`](Self::put_workgroup).
+    pub async fn drop_workgroup(
+        &self,
+        name: String,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<bool, MeteringError> {
+        self.drop_definition("DELETE FROM workgroups WHERE name = ?1", name, then)
             .await
     }
 
-    /// Writes a catalog; durable when this returns. What is in `definition` is the caller's.
-    pub async fn put_catalog(&self, name: String, definition: String) -> Result<(), MeteringError> {
+    /// Writes a catalog; durable when this returns. What is in `definition` is the caller's. `then` as in
+    /// [`put_workgroup`](Self::put_workgroup).
+    pub async fn put_catalog(
+        &self,
+        name: String,
+        definition: String,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<(), MeteringError> {
         let sql = "INSERT OR REPLACE INTO catalogs (name, definition) VALUES (?1, ?2)";
-        self.put_definition(sql, name, definition).await
+        self.put_definition(sql, name, definition, then).await
     }
 
-    /// Drops a catalog; durable when this returns. False where there was none.
-    pub async fn drop_catalog(&self, name: String) -> Result<bool, MeteringError> {
-        self.drop_definition("DELETE FROM catalogs WHERE name = ?1", name)
+    /// Drops a catalog; durable when this returns. False where there was none. `then` as in
+    /// [`put_workgroup`](Self::put_workgroup).
+    pub async fn drop_catalog(
+        &self,
+        name: String,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<bool, MeteringError> {
+        self.drop_definition("DELETE FROM catalogs WHERE name = ?1", name, then)
             .await
     }
 
@@ -147,27 +170,32 @@ impl Ledger {
         sql: &'static str,
         name: String,
         definition: String,
+        then: impl FnOnce() + Send + 'static,
     ) -> Result<(), MeteringError> {
-        self.call(true, move |connection| {
+        let put = move |connection: &Connection| {
             connection.execute(sql, params![name, definition])?;
             Ok(())
-        })
-        .await
+        };
+        self.call_then(true, put, |()| then()).await
     }
 
-    async fn drop_definition(&self, sql: &'static str, name: String) -> Result<bool, MeteringError> {
-        self.call(true, move |connection| {
-            Ok(connection.execute(sql, params![name])? > 0)
-        })
-        .await
+    async fn drop_definition(
+        &self,
+        sql: &'static str,
+        name: String,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<bool, MeteringError> {
+        let drop = move |connection: &Connection| Ok(connection.execute(sql, params![name])? > 0);
+        self.call_then(true, drop, |_| then()).await
     }
 
-    /// The id of the new quota; `None` where one of that name exists.
+    /// The id of the new quota; `None` where one of that name exists. `then` gets it as soon as it is written.
     pub(super) async fn insert_quota(
         &self,
         definition: Arc<QuotaDefinition>,
+        then: impl FnOnce(&Option<i64>) + Send + 'static,
     ) -> Result<Option<i64>, MeteringError> {
-        self.call(true, move |connection| {
+        let insert = move |connection: &Connection| {
             let text = serde_json::to_string(&*definition).map_err(|e| bad("definition", e))?;
             let id = connection
                 .query_row(
@@ -177,19 +205,24 @@ impl Ledger {
                 )
                 .optional()?;
             Ok(id)
-        })
-        .await
+        };
+        self.call_then(true, insert, then).await
     }
 
-    pub(super) async fn drop_quota(&self, name: String) -> Result<bool, MeteringError> {
-        self.call(true, move |connection| {
+    /// Whether there was one; `then` is told as soon as it is gone.
+    pub(super) async fn drop_quota(
+        &self,
+        name: String,
+        then: impl FnOnce(&bool) + Send + 'static,
+    ) -> Result<bool, MeteringError> {
+        let drop = move |connection: &Connection| {
             connection.execute(
                 "DELETE FROM quota_usage WHERE quota_id IN (SELECT id FROM quotas WHERE name = ?1)",
                 params![name],
             )?;
             Ok(connection.execute("DELETE FROM quotas WHERE name = ?1", params![name])? > 0)
-        })
-        .await
+        };
+        self.call_then(true, drop, then).await
     }
 
     /// Books ahead; durable when this returns.

@@ -428,3 +428,97 @@ async fn a_querys_budget_reserves_on_its_cap_and_its_quotas_or_on_neither() {
     assert_eq!(quotas.usage()[0].data_scanned_bytes, Some(50));
     assert!(other.check_quotas(51).is_err() && other.check_quotas(50).is_ok());
 }
+
+static JUMPING: AtomicI64 = AtomicI64::new(START);
+
+fn jumping() -> DateTime<Utc> {
+    at(JUMPING.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn a_clock_that_was_far_ahead_for_a_while_freezes_no_quota_and_gives_nothing_back() {
+    let ledger = Arc::new(Ledger::in_memory().unwrap());
+    let quotas = opened(&ledger, jumping, daily("daily", Some(100))).await;
+    let query = grant(&quotas, "ann");
+    read(&query, 50).await.unwrap();
+    let years = 50 * 365 * 86_400;
+    JUMPING.store(START + years, Ordering::SeqCst);
+    read(&query, 20).await.unwrap();
+    JUMPING.store(START, Ordering::SeqCst);
+    // What was used before and meanwhile counts.
+    assert!(read(&query, 31).await.is_err());
+    read(&query, 30).await.unwrap();
+    JUMPING.store(START + 86_400, Ordering::SeqCst);
+    read(&query, 100).await.unwrap();
+    assert!(read(&query, 1).await.is_err());
+}
+
+static CROSSING: AtomicI64 = AtomicI64::new(START);
+
+fn crossing() -> DateTime<Utc> {
+    at(CROSSING.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn who_waited_beyond_the_end_of_a_window_books_in_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let ledger = Arc::new(Ledger::open(&path).unwrap());
+    let quotas = opened(&ledger, crossing, daily("daily", Some(100))).await;
+    let query = grant(&quotas, "ann");
+    let first = query.reserve_data(90).await.unwrap();
+    let mut waits = std::pin::pin!(query.reserve_data(20));
+    assert!(futures::poll!(waits.as_mut()).is_pending());
+    CROSSING.store(START + 86_400, Ordering::SeqCst);
+    // The next window is booked by another, then the one that waited goes on.
+    read(&grant(&quotas, "bob"), 70).await.unwrap();
+    drop(first);
+    waits.await.unwrap().settle_part(20);
+    assert_eq!(quotas.usage()[0].data_scanned_bytes, Some(90));
+    let killed = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), killed.path().join(file.file_name())).unwrap();
+    }
+    let after = Arc::new(Ledger::open(&killed.path().join("ledger.db")).unwrap());
+    let known = Quotas::open(after, crossing, None).usage()[0].data_scanned_bytes;
+    assert!(known >= Some(90), "{known:?}");
+}
+
+#[tokio::test]
+async fn a_booking_that_comes_late_leaves_the_next_windows_alone() {
+    let ledger = Arc::new(Ledger::in_memory().unwrap());
+    let quotas = opened(&ledger, fixed, daily("daily", Some(100))).await;
+    let quota = quotas.read(|all| Arc::clone(&all["daily"]));
+    let resource = QuotaResource::DataScannedBytes;
+    let old = quotas.pool(&quota, "", resource, 100);
+    let window = |start: i64| Window {
+        start: at(start),
+        end: at(start + 86_400),
+    };
+    let next = Arc::new(Pool::following(&old, window(START + 86_400)));
+    assert!(old.is_replaced() && !next.is_replaced());
+    // One lock for both: whoever books sees that the other has taken its place.
+    let held = old.booking.try_lock().unwrap();
+    assert!(next.booking.try_lock().is_err());
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_statement_that_nobody_waits_for_is_done_in_the_file_and_here() {
+    let ledger = Arc::new(Ledger::in_memory().unwrap());
+    let quotas = Quotas::open(Arc::clone(&ledger), fixed, None);
+    {
+        let mut create = std::pin::pin!(quotas.create(daily("daily", Some(10))));
+        assert!(futures::poll!(create.as_mut()).is_pending());
+    }
+    // Answered after the one that was given up.
+    assert_eq!(ledger.usage(None).await.unwrap().len(), 0);
+    assert_eq!(quotas.all().len(), 1);
+    {
+        let mut gone = std::pin::pin!(quotas.drop_quota("daily"));
+        assert!(futures::poll!(gone.as_mut()).is_pending());
+    }
+    assert_eq!(ledger.usage(None).await.unwrap().len(), 0);
+    assert_eq!(quotas.all().len(), 0);
+}

@@ -216,7 +216,7 @@ pub(crate) fn timestamp(text: &[u8]) -> Option<i64> {
 }
 
 /// Nanoseconds to milliseconds, half up.
-pub(crate) fn rounded_millis(nanos: i64) -> i64 {
+fn rounded_millis(nanos: i64) -> i64 {
     (nanos + 500_000).div_euclid(1_000_000)
 }
 

@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::functions::core::getfield::GetFieldFunc;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column};
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
 
 use crate::error::ScanError;
+use crate::nested::has_struct;
+use crate::parquet_scan::declared::declared;
 use crate::parquet_scan::rounding::{RoundedMillis, compared, has_finer_than_millis};
 use crate::parquet_scan::schema::{file_column, readable_as};
 
@@ -27,7 +28,9 @@ pub(crate) struct GlueAdapterFactory {
 impl PhysicalExprAdapterFactory for GlueAdapterFactory {
     fn create(&self, logical: SchemaRef, physical: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
         let renamed = Arc::new(self.renamed(&logical, &physical)?);
-        let inner = DefaultPhysicalExprAdapterFactory.create(Arc::clone(&logical), Arc::clone(&renamed))?;
+        // What is nested has been adapted before the stock adapter sees it.
+        let flat = Arc::new(with_nested_as_stored(&logical, &renamed));
+        let inner = DefaultPhysicalExprAdapterFactory.create(flat, Arc::clone(&renamed))?;
         Ok(Arc::new(GlueAdapter {
             table: Arc::clone(&self.table),
             inner,
@@ -60,6 +63,18 @@ impl GlueAdapterFactory {
         }
         Ok(Schema::new(fields))
     }
+}
+
+/// `logical` with the columns that hold structs as the file has them.
+fn with_nested_as_stored(logical: &Schema, renamed: &Schema) -> Schema {
+    let fields = logical.fields().iter().map(|want| {
+        let nested = has_struct(want.data_type());
+        match renamed.field_with_name(want.name()) {
+            Ok(stored) if nested => Arc::new(stored.clone()),
+            _ => Arc::clone(want),
+        }
+    });
+    Schema::new(fields.collect::<Vec<_>>())
 }
 
 #[derive(Debug)]
@@ -95,7 +110,7 @@ impl GlueAdapter {
     }
 
     /// Rounding instead of the cast that the stock adapter puts around fine timestamps, and before the one that it
-    /// puts around nested columns with such; bottom up.
+    /// puts around lists of such; bottom up.
     fn round(&self, node: Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn PhysicalExpr>>> {
         let stored = |column: &Column| {
             self.renamed
@@ -104,9 +119,10 @@ impl GlueAdapter {
                 .map(|f| f.data_type().clone())
         };
         if let Some(cast) = node.downcast_ref::<CastExpr>()
-            && is_stored(cast.expr())
-            && let stored = cast.expr().data_type(&self.renamed)?
+            && let Some(column) = cast.expr().downcast_ref::<Column>()
+            && let Some(stored) = stored(column)
             && has_finer_than_millis(&stored)
+            && !has_struct(&stored)
         {
             let rounded = Arc::new(RoundedMillis::new(Arc::clone(cast.expr())));
             return Ok(Transformed::yes(if stored.is_nested() {
@@ -129,18 +145,16 @@ impl GlueAdapter {
     }
 }
 
-/// Whether `expr` is a column of the file or a field of one, not yet cast.
-fn is_stored(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    expr.downcast_ref::<Column>().is_some()
-        || ScalarFunctionExpr::try_downcast_func::<GetFieldFunc>(expr.as_ref())
-            .and_then(|field| field.args().first())
-            .is_some_and(is_stored)
-}
-
 impl PhysicalExprAdapter for GlueAdapter {
     fn rewrite(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
         self.check_types(&expr)?;
-        let rewritten = self.inner.rewrite(expr)?;
+        let nested = expr.transform_down(|node| {
+            Ok(match declared(&node, &self.logical, &self.renamed)? {
+                Some(declared) => Transformed::new(declared, true, TreeNodeRecursion::Jump),
+                None => Transformed::no(node),
+            })
+        });
+        let rewritten = self.inner.rewrite(nested.data()?)?;
         let rewritten = rewritten.transform_up(|node| self.round(node)).data()?;
         // Names go back to the file's own: the reader's projection and pruning look them up there.
         rewritten

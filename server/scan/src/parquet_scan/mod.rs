@@ -3,6 +3,7 @@
 pub(crate) mod adapter;
 pub(crate) mod by_index;
 pub(crate) mod chunks;
+pub(crate) mod declared;
 pub(crate) mod drained;
 pub(crate) mod dry;
 pub(crate) mod encrypted;

@@ -48,7 +48,7 @@ fn rounded_type(stored: &DataType) -> DataType {
 }
 
 /// The values of `array` as [`rounded_type`] says.
-fn rounded_array(array: &ArrayRef) -> Result<ArrayRef> {
+pub(crate) fn rounded_array(array: &ArrayRef) -> Result<ArrayRef> {
     if !has_finer_than_millis(array.data_type()) {
         return Ok(Arc::clone(array));
     }

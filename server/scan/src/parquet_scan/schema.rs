@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
 
+use crate::nested::field_index;
+
 /// The table's type as the engine reads it: strings and binaries as views, at the top level only.
 pub(crate) fn engine_type(data_type: &DataType) -> DataType {
     match data_type {
@@ -93,37 +95,25 @@ pub(crate) fn readable_as(stored: &DataType, declared: &DataType) -> bool {
     }
 }
 
-/// A child that differs only in case would read as NULL in silence: refused. A missing child is NULL.
+/// A missing child is NULL. Of children that only case tells apart none can be meant.
 fn struct_child_readable(stored: &[FieldRef], want: &Field) -> bool {
-    match stored.iter().find(|f| f.name() == want.name()) {
-        Some(found) => readable_as(found.data_type(), want.data_type()),
-        None => !stored.iter().any(|f| f.name().eq_ignore_ascii_case(want.name())),
+    match field_index(stored, want.name()) {
+        Ok(Some(index)) => readable_as(stored[index].data_type(), want.data_type()),
+        Ok(None) => true,
+        Err(_) => false,
     }
 }
 
+/// Keys and values are matched by position.
 fn map_readable(stored: &Field, declared: &Field) -> bool {
     let (DataType::Struct(a), DataType::Struct(b)) = (stored.data_type(), declared.data_type()) else {
         return false;
     };
-    // Entries are matched by position, so nested structs must agree in names and order.
     a.len() == 2
         && b.len() == 2
-        && a.iter().zip(b.iter()).all(|(x, y)| {
-            same_names(x.data_type(), y.data_type()) && readable_as(x.data_type(), y.data_type())
-        })
-}
-
-fn same_names(a: &DataType, b: &DataType) -> bool {
-    match (a, b) {
-        (DataType::Struct(a), DataType::Struct(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .zip(b.iter())
-                    .all(|(x, y)| x.name() == y.name() && same_names(x.data_type(), y.data_type()))
-        }
-        (DataType::List(a), DataType::List(b)) => same_names(a.data_type(), b.data_type()),
-        _ => true,
-    }
+        && a.iter()
+            .zip(b.iter())
+            .all(|(x, y)| readable_as(x.data_type(), y.data_type()))
 }
 
 #[cfg(test)]
@@ -161,11 +151,16 @@ mod tests {
     }
 
     #[test]
-    fn a_nested_name_that_differs_in_case_is_not_readable() {
-        let stored = DataType::Struct(vec![field("Foo", DataType::Int64)].into());
+    fn nested_names_match_without_case_unless_ambiguous() {
+        let stored = |names: [&str; 2]| {
+            DataType::Struct(names.map(|name| field(name, DataType::Int64)).to_vec().into())
+        };
+        let declared = DataType::Struct(vec![field("foo", DataType::Int32)].into());
+        assert!(!readable_as(&stored(["Foo", "x"]), &declared), "of another type");
         let declared = DataType::Struct(vec![field("foo", DataType::Int64)].into());
-        assert!(!readable_as(&stored, &declared));
-        let missing = DataType::Struct(vec![field("bar", DataType::Int64)].into());
-        assert!(readable_as(&stored, &missing));
+        assert!(readable_as(&stored(["Foo", "x"]), &declared));
+        assert!(readable_as(&stored(["bar", "x"]), &declared), "a missing one is NULL");
+        assert!(!readable_as(&stored(["Foo", "fOO"]), &declared));
+        assert!(readable_as(&stored(["Foo", "foo"]), &declared));
     }
 }

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMillisecondArray, new_null_array};
-use arrow::compute::CastOptions;
-use arrow::datatypes::{DataType, Field, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType};
-use datafusion::common::nested_struct::cast_column;
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::datatypes::{DataType, Field};
 use datafusion::error::DataFusionError;
 
 use crate::error::ScanError;
 use crate::format::stored::RowFile;
-use crate::format::text::rounded_millis;
+use crate::nested::as_declared;
 use crate::parquet_scan::schema::{file_column, readable_as};
 
 /// The column that `want` names, without regard to case; NULL where the file has none.
@@ -34,26 +32,5 @@ pub(super) fn column(batch: &RecordBatch, want: &Field, file: &RowFile) -> Resul
         }
         .into());
     }
-    if want.data_type() == &DataType::Timestamp(TimeUnit::Millisecond, None) {
-        stored = in_millis(stored);
-    }
-    let options = CastOptions {
-        safe: false,
-        ..CastOptions::default()
-    };
-    cast_column(&stored, want.data_type(), &options)
-}
-
-/// Finer timestamps are rounded, as those of Parquet files are.
-fn in_millis(stored: ArrayRef) -> ArrayRef {
-    let millis: TimestampMillisecondArray = match stored.data_type() {
-        DataType::Timestamp(TimeUnit::Microsecond, _) => stored
-            .as_primitive::<TimestampMicrosecondType>()
-            .unary(|v| v.div_euclid(1_000) + rounded_millis(v.rem_euclid(1_000) * 1_000)),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => stored
-            .as_primitive::<TimestampNanosecondType>()
-            .unary(|v| v.div_euclid(1_000_000) + rounded_millis(v.rem_euclid(1_000_000))),
-        _ => return stored,
-    };
-    Arc::new(millis)
+    as_declared(&stored, want.data_type())
 }
