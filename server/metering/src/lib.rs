@@ -18,8 +18,8 @@ pub use billing::AthenaBilling;
 pub use budget::{Budget, BudgetExceeded, Refused, Reservation, decimal_bytes};
 pub use error::MeteringError;
 pub use http::{
-    ARCHIVED_ETAG, HttpOptions, MeteredConnector, ObjectRequest, RequestHooks, RequestLog, RequestObserver,
-    RequestTimes, SharedHttp, SmallShare, StoreOp,
+    ARCHIVED_ETAG, HttpOptions, ListedKeys, MeteredConnector, ObjectRequest, RequestHooks, RequestLog,
+    RequestObserver, RequestTimes, SharedHttp, SmallShare, StoreOp,
 };
 pub use ledger::{
     Ledger, LedgerFilter, LedgerOptions, LedgerPage, LedgerPosition, QueryPart, QueryRecord, RequestRecord,

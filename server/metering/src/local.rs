@@ -71,8 +71,8 @@ enum LocalError {
     NotAFile,
     #[error("a symbolic link leads back to a directory above it")]
     LinkCycle,
-    #[error("a file name is not UTF-8 or holds control characters")]
-    BadName,
+    #[error("the name of the file `{0}` is not UTF-8 or holds control characters")]
+    BadName(String),
     #[error("versions are not offered for local files")]
     NoVersions,
     #[error("local files are read-only here")]

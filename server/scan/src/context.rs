@@ -325,7 +325,8 @@ impl ScanNode {
 
     /// Reserves the bytes of `ranges` that this scan has not counted yet; refused before any is read.
     ///
-    /// How many they were, range by range.
+    /// How many they were, range by range. Cancel safe: what is not granted is not counted, so that the next one who
+    /// asks for it reserves it.
     pub(crate) async fn reserve_data(
         &self,
         context: &ScanContext,
@@ -333,6 +334,43 @@ impl ScanNode {
         ranges: &[std::ops::Range<u64>],
         row_groups: &[u64],
     ) -> Result<Vec<u64>, ScanError> {
+        let mut refused = None;
+        loop {
+            let missing = self.with_account(file, |a| a.data.missing(ranges));
+            let mut granted = None;
+            if missing > 0 {
+                // Refused although another reading has counted a part of it meanwhile: then that part is not needed.
+                if let Some((bytes, error)) = refused.take()
+                    && missing >= bytes
+                {
+                    return Err(error);
+                }
+                let reserved: Result<Reservation, Refused> = context.budget.reserve(missing).await;
+                match reserved {
+                    Ok(reservation) => granted = Some(reservation),
+                    Err(Refused::Cap(e)) => {
+                        refused = Some((missing, self.cap_exceeded(context, &e, true)));
+                        continue;
+                    }
+                    Err(Refused::Quota(e)) => {
+                        refused = Some((missing, ScanError::Quota(e)));
+                        continue;
+                    }
+                }
+            }
+            return Ok(self.count_data(context, file, ranges, row_groups, granted));
+        }
+    }
+
+    /// Counts what of `ranges` nobody has counted, out of `granted`, and returns the rest of that.
+    fn count_data(
+        &self,
+        context: &ScanContext,
+        file: &FileVersion,
+        ranges: &[std::ops::Range<u64>],
+        row_groups: &[u64],
+        granted: Option<Reservation>,
+    ) -> Vec<u64> {
         let fresh: Vec<u64> = self.with_account(file, |a| {
             for index in row_groups {
                 if a.row_groups.insert(*index..*index + 1) == 1 {
@@ -342,18 +380,12 @@ impl ScanNode {
             ranges.iter().map(|r| a.data.insert(r.clone())).collect()
         });
         let sum: u64 = fresh.iter().sum();
-        if sum == 0 {
-            return Ok(fresh);
+        if let Some(reservation) = granted {
+            reservation.settle(sum);
         }
-        let granted = context.budget.reserve(sum).await;
-        let reservation: Reservation = granted.map_err(|refused| match refused {
-            Refused::Cap(e) => self.cap_exceeded(context, &e, true),
-            Refused::Quota(e) => ScanError::Quota(e),
-        })?;
-        reservation.settle(sum);
         self.data_scanned_bytes.fetch_add(sum, Ordering::Relaxed);
         context.meter.add(Counter::DataScannedBytes, sum);
-        Ok(fresh)
+        fresh
     }
 
     /// A read of `file` under If-Match succeeded: its listed version is current.
@@ -386,5 +418,88 @@ impl ScanNode {
             data_scanned_bytes: self.data_scanned_bytes.load(Ordering::Relaxed),
             metadata_bytes: self.metadata_bytes.load(Ordering::Relaxed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::FutureExt;
+    use object_store::ObjectMeta;
+    use owlake_metering::{HttpOptions, SharedHttp};
+
+    use super::*;
+    use crate::location::{AllowedRoots, StoreId};
+    use crate::stores::Stores;
+
+    fn context(limit_bytes: u64) -> ScanContext {
+        let meter = Meter::root("q");
+        let http = SharedHttp::new(&HttpOptions::default()).unwrap();
+        let io = tokio::runtime::Handle::current();
+        let stores = Stores::new(http, io, Vec::new(), AllowedRoots::default(), None);
+        let config = Arc::new(ScanConfig::default());
+        ScanContext::new(
+            Arc::clone(&meter),
+            Budget::of_query(Some(limit_bytes), None),
+            "primary".to_owned(),
+            DateTime::<Utc>::UNIX_EPOCH,
+            Arc::new(QueryStores::new(Arc::new(stores), meter, "q")),
+            Arc::new(ScanCaches::new(&config, None)),
+            config,
+            Arc::new(InFlight::new(1 << 20)),
+        )
+    }
+
+    fn node() -> ScanNode {
+        let names = ["c", "d", "t"].map(str::to_owned);
+        let [catalog, database, table] = names;
+        ScanNode::new(catalog, database, table, Vec::new(), None, 1, 1, Vec::new())
+    }
+
+    fn file() -> FileVersion {
+        let meta = ObjectMeta {
+            location: "t/a".into(),
+            last_modified: DateTime::<Utc>::UNIX_EPOCH,
+            size: 100,
+            e_tag: Some("e".to_owned()),
+            version: None,
+        };
+        FileVersion::new(StoreId::File, &meta)
+    }
+
+    #[tokio::test]
+    async fn a_read_that_is_given_up_before_its_grant_counts_nothing() {
+        let (context, node, file) = (context(100), node(), file());
+        let range = std::slice::from_ref(&(0..50));
+        let other = context.budget.reserve(80).await.unwrap();
+        assert!(
+            node.reserve_data(&context, &file, range, &[0])
+                .now_or_never()
+                .is_none()
+        );
+        assert_eq!(node.table_scan().row_groups_read, 0);
+        drop(other);
+        let counted = node.reserve_data(&context, &file, range, &[0]).await.unwrap();
+        assert_eq!((counted, node.table_scan().data_scanned_bytes), (vec![50], 50));
+        assert_eq!(context.budget.settled_bytes(), 50);
+    }
+
+    #[tokio::test]
+    async fn two_that_ask_for_the_same_bytes_count_them_once_within_the_cap() {
+        let (context, node, file) = (context(60), node(), file());
+        let range = std::slice::from_ref(&(0..50));
+        let other = context.budget.reserve(30).await.unwrap();
+        let read = || node.reserve_data(&context, &file, range, &[0]);
+        let both = async { futures::try_join!(read(), read()) };
+        let release = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            drop(other);
+        };
+        let ((a, b), ()) = futures::future::join(async { both.await.unwrap() }, release).await;
+        assert_eq!(a[0] + b[0], 50);
+        assert_eq!(context.budget.settled_bytes(), 50);
+        assert!(node.reserve_data(&context, &file, &[50..70], &[0]).await.is_err());
+        assert_eq!(node.table_scan().data_scanned_bytes, 50);
     }
 }

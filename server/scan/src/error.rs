@@ -232,11 +232,28 @@ fn store_fault(text: String, source: object_store::Error) -> Fault {
             format!("{text}: the bucket does not exist"),
         ),
         S::NotFound { .. } => Fault::new(Code::HiveFilesystemError, format!("{text}: not found")),
+        S::InvalidPath { source } => {
+            let key = source.to_string();
+            Fault::new(
+                Code::HiveFilesystemError,
+                format!("{text}: {}", key.escape_debug()),
+            )
+            .with_hint("Rename the object, or move it out of the table's location.")
+        }
         S::PermissionDenied { .. } | S::Unauthenticated { .. } => denied(text),
         _ if chain_says(&source, "status code: 403") => denied(text),
         _ => Fault::new(Code::HiveFilesystemError, text).with_retry(Retry::Later(None)),
     };
     fault.with_source(source)
+}
+
+/// Whether a cap or quota of one query is why it failed: that says nothing to another one.
+pub(crate) fn is_quota_of_one_query(error: &ScanError) -> bool {
+    match error {
+        ScanError::Quota(_) => true,
+        ScanError::Store { source, .. } => quota_error(source).is_some(),
+        _ => false,
+    }
 }
 
 /// The quota that kept a request from being sent.

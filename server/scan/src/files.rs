@@ -28,7 +28,7 @@ pub(crate) struct ChosenFile {
     /// Partition values, then those of hidden columns where the query has them.
     values: Vec<ScalarValue>,
     /// Its partition, where that is registered.
-    registered: Option<Registered>,
+    pub registered: Option<Registered>,
 }
 
 /// A chosen file, ready to be read.

@@ -15,7 +15,7 @@ pub(crate) use proof::prove;
 
 use crate::cache::Epoch;
 use crate::context::ScanContext;
-use crate::error::ScanError;
+use crate::error::{ScanError, is_quota_of_one_query};
 use crate::file_version::FileVersion;
 use crate::location::{Location, StoreId};
 
@@ -51,8 +51,9 @@ pub(crate) struct ListedPrefix {
 }
 
 impl ListedPrefix {
-    /// `files` in key order, from a listing that started at `epoch`.
+    /// `files` in key order, from a listing that started at `epoch`. No file is there twice, whatever the store says.
     fn new(mut files: Vec<ListedFile>, epoch: Epoch) -> Self {
+        files.dedup_by(|next, kept| next.meta.location == kept.meta.location);
         let all = files.len();
         files.retain(|f| f.meta.e_tag.as_deref() != Some(ARCHIVED_ETAG));
         Self {
@@ -195,11 +196,17 @@ async fn look_up(context: &ScanContext, location: &Location) -> Result<Listing, 
         loaded = true;
         list_now(context, location).await.map(Arc::new)
     };
-    let mut listed = listings
-        .cache
-        .try_get_with_by_ref(&key, load)
-        .await
-        .map_err(|e| unshare(&e, location))?;
+    let mut listed = match listings.cache.try_get_with_by_ref(&key, load).await {
+        Ok(listed) => listed,
+        // Another query made the request and may not; this one may.
+        Err(error) if !loaded && is_quota_of_one_query(&error) => {
+            loaded = true;
+            let listed = Arc::new(list_now(context, location).await?);
+            listings.cache.insert(key.clone(), Arc::clone(&listed)).await;
+            listed
+        }
+        Err(error) => return Err(unshare(&error, location)),
+    };
     // Also one that this query waited for: it may have started before the change was told.
     if context.caches.invalidations.outdated(location, listed.epoch) {
         loaded = true;

@@ -184,7 +184,10 @@ mod tests {
         assert_eq!(numbers(&read, "b"), [None; 3]);
         let nothing = as_declared(&rows("a"), &declared(&["b"])).unwrap();
         assert_eq!(numbers(&nothing, "b"), [None; 3]);
-        assert_eq!(nothing.nulls().unwrap().iter().collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(
+            nothing.nulls().unwrap().iter().collect::<Vec<_>>(),
+            [true, false, true]
+        );
     }
 
     #[test]
@@ -213,7 +216,10 @@ mod tests {
 
         let keys = Arc::new(StringArray::from(vec!["a", "b", "c"]));
         let pair = |names: [&str; 2], value: DataType| -> FieldRef {
-            let fields = vec![field(names[0], DataType::Utf8, false), field(names[1], value, true)];
+            let fields = vec![
+                field(names[0], DataType::Utf8, false),
+                field(names[1], value, true),
+            ];
             field("entries", DataType::Struct(fields.into()), false)
         };
         let stored = pair(["k", "v"], outer.data_type().clone());
@@ -251,7 +257,10 @@ mod tests {
             field("A", DataType::Int64, true),
         ];
         assert_eq!(field_index(&fields, "A"), Ok(Some(1)));
-        let [lower, upper] = [field("aB", DataType::Int64, true), field("Ab", DataType::Int64, true)];
+        let [lower, upper] = [
+            field("aB", DataType::Int64, true),
+            field("Ab", DataType::Int64, true),
+        ];
         assert!(field_index(&[lower, upper], "ab").is_err());
         assert_eq!(field_index(&fields, "c"), Ok(None));
     }

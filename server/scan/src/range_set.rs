@@ -21,6 +21,16 @@ impl RangeSet {
             .sum()
     }
 
+    /// How many bytes of `ranges` are not in the set, each counted once.
+    pub(crate) fn missing(&self, ranges: &[Range<u64>]) -> u64 {
+        let mut wanted = Self::default();
+        ranges.iter().for_each(|range| {
+            wanted.insert(range.clone());
+        });
+        let missing = |(start, end): (&u64, &u64)| end - start - self.covered(*start..*end);
+        wanted.ranges.iter().map(missing).sum()
+    }
+
     /// Adds `range`; returns how many of its bytes were new.
     pub(crate) fn insert(&mut self, range: Range<u64>) -> u64 {
         if range.start >= range.end {
@@ -60,6 +70,8 @@ mod tests {
             let mut bitmap = [false; 100];
             for (start, len) in ranges {
                 let fresh = (start..start + len).filter(|i| !bitmap[usize::try_from(*i).unwrap()]).count();
+                let twice = [start..start + len, start..start + len / 2];
+                prop_assert_eq!(set.missing(&twice), fresh as u64);
                 for i in start..start + len {
                     bitmap[usize::try_from(i).unwrap()] = true;
                 }

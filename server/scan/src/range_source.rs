@@ -114,8 +114,13 @@ impl RangeSource {
 
     /// One range. A file that is no longer the pinned version is [`ScanError::FileChanged`].
     pub(crate) async fn get(&self, range: Range<u64>) -> Result<Bytes, ScanError> {
+        let _permit = self.in_flight.enter(range.end - range.start).await;
+        self.request(range).await
+    }
+
+    /// [`get`](Self::get) within the bound of another: what is read ahead has room of its own.
+    async fn request(&self, range: Range<u64>) -> Result<Bytes, ScanError> {
         let length = range.end - range.start;
-        let _permit = self.in_flight.enter(length).await;
         let options = self.version.pin(GetOptions::new().with_range(Some(range)));
         let result = self
             .store
@@ -207,7 +212,7 @@ impl RangeSource {
                 ..self.clone()
             };
             let range = request.clone();
-            let read = spawn(async move { source.get(range).await }.boxed());
+            let read = spawn(async move { source.request(range).await }.boxed());
             self.ahead.add(request, needed, read, room);
         }
     }
@@ -295,7 +300,40 @@ fn cut(requests: &[Range<u64>], fetched: &[Bytes], range: &Range<u64>) -> Bytes 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ScanConfig;
+    use crate::location::StoreId;
+    use object_store::ObjectStoreExt;
+    use object_store::memory::InMemory;
     use proptest::prelude::*;
+
+    #[tokio::test]
+    async fn reads_ahead_and_reads_that_somebody_waits_for_do_not_wait_for_each_other() {
+        let store = Arc::new(InMemory::new());
+        let path = ObjectPath::from("t/a");
+        store.put(&path, "0123456789".into()).await.unwrap();
+        let meta = store.head(&path).await.unwrap();
+        let source = RangeSource {
+            store,
+            path,
+            version: FileVersion::new(StoreId::File, &meta),
+            table: Arc::from("d.t"),
+            in_flight: Arc::new(InFlight::new(PERMIT_BYTES)),
+            shape: ScanConfig::default().read_shape(&StoreId::File),
+            ahead: Arc::default(),
+        };
+        let room = Room::new(1 << 20, None);
+        let spawn = |read: BoxFuture<'static, Result<Bytes, ScanError>>| -> Coming {
+            read.map(|read| read.map_err(Arc::new)).boxed().shared()
+        };
+        // All that may be received at once is on its way to somebody else.
+        let others = source.in_flight.enter(PERMIT_BYTES).await;
+        source.fetch_ahead(std::slice::from_ref(&(0..5)), |bytes| room.take(bytes), spawn);
+        let ahead = source.get_or_held(0..5).now_or_never();
+        assert_eq!(ahead.expect("not in line behind others").unwrap(), "01234");
+        assert!(source.get(5..8).now_or_never().is_none());
+        drop(others);
+        assert_eq!(source.get(5..8).await.unwrap(), "567");
+    }
 
     proptest! {
         #[test]

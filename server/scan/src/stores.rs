@@ -11,8 +11,8 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3Builder, AwsCredentialProvider};
 use object_store::{ObjectStore, RetryConfig};
 use owlake_metering::{
-    LocalStore, Meter, MeteredConnector, QuotaGrant, RequestHooks, RequestLog, RequestObserver, RequestTimes,
-    SharedHttp, SmallShare,
+    ListedKeys, LocalStore, Meter, MeteredConnector, QuotaGrant, RequestHooks, RequestLog, RequestObserver,
+    RequestTimes, SharedHttp, SmallShare,
 };
 
 use crate::error::ScanError;
@@ -122,7 +122,7 @@ impl Stores {
             builder = builder.with_credentials(Arc::clone(credentials));
         }
         match builder.build() {
-            Ok(store) => Ok(Arc::new(store)),
+            Ok(store) => Ok(Arc::new(ListedKeys(store))),
             Err(source) => Err(ScanError::StoreConfig {
                 bucket: bucket.to_owned(),
                 reason: source.to_string(),

@@ -22,7 +22,7 @@ use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::files::{self, ChosenFile, SmallFiles};
 use crate::format::scan::ListedRows;
-use crate::format::{RowFormat, TableFormat};
+use crate::format::{RowFormat, TableFormat, check_parquet_partition};
 use crate::identity::ScanIdentity;
 use crate::listing::Listing;
 use crate::location::StoreId;
@@ -217,6 +217,15 @@ impl GlueTable {
         chosen: Vec<ChosenFile>,
         shape: &ScanShape<'_>,
     ) -> Result<Vec<OpenedFile>> {
+        let mut checked: Option<&Registered> = None;
+        for registered in chosen.iter().filter_map(|file| file.registered.as_ref()) {
+            if !checked.is_some_and(|last| last.is(registered))
+                && let Some(row) = registered.get()
+            {
+                check_parquet_partition(&self.table, row)?;
+            }
+            checked = Some(registered);
+        }
         // Small files are fetched whole where data follows their footers, and where none of it could pass the cap.
         let data_follows = shape.limit.is_none()
             && !shape.referenced.is_empty()

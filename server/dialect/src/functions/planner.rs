@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::internal::call;
+use crate::query::fields::FIELD;
 use crate::semantics::error::{not_supported, type_mismatch};
 use crate::semantics::ty::Ty;
 
@@ -60,6 +61,15 @@ impl ExprPlanner for TrinoPlanner {
             }
         };
         let data_type = expr.get_type(schema)?;
+        if let Some(name) = field_name(&key) {
+            return match data_type {
+                DataType::Struct(_) => Ok(PlannerResult::Planned(get_field(expr, lit(name)))),
+                other => Err(type_mismatch(format!(
+                    "Expression of type {} has no field '{name}': it is not of type ROW",
+                    Ty::of_type(&other)
+                ))),
+            };
+        }
         match (&data_type, &key) {
             (DataType::Struct(_), Expr::Literal(ScalarValue::Utf8(Some(_)), _)) => {
                 Ok(PlannerResult::Planned(get_field(expr, key)))
@@ -116,6 +126,14 @@ impl ExprPlanner for TrinoPlanner {
 
     fn plan_position(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
         Ok(PlannerResult::Planned(call("strpos", args)))
+    }
+}
+
+/// The name in `expression.name`.
+fn field_name(key: &Expr) -> Option<&str> {
+    match key {
+        Expr::Literal(value, _) => value.try_as_str().flatten()?.strip_prefix(FIELD),
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod dialect;
 mod expression;
+pub(crate) mod fields;
 mod fingerprint;
 mod hidden;
 mod join_using;
@@ -55,6 +56,7 @@ pub(crate) fn parse(text: &str, limits: &GuardLimits) -> Result<Query, DialectEr
         let mut tree = tree(tokens, end, limits)?;
         let mut rewriter = Rewriter::new(limits, hidden_columns);
         rewriter.query(&mut tree).map_err(placed)?;
+        fields::resolve(&mut tree);
         names::make_unique(&mut tree).map_err(placed)?;
         Ok(Query {
             statement: Box::new(Statement::Query(tree)),

@@ -19,6 +19,7 @@ use super::SharedHttp;
 use super::archived;
 use super::attempt::{Attempt, RequestObserver, StoreOp, content_length, requested_length};
 use super::failures::Failures;
+use super::keys;
 use super::request_log::RequestLog;
 use super::times::RequestTimes;
 use crate::meter::Meter;
@@ -173,7 +174,7 @@ impl HttpService for MeteredService {
                 // Dropped at the end: the time of a listing includes its body.
                 let (response, _timed) = attempt.answered(response);
                 if lists {
-                    with_archived_marked(response).await
+                    rewritten(response).await
                 } else {
                     Ok(response)
                 }
@@ -193,13 +194,17 @@ impl HttpService for MeteredService {
     }
 }
 
-/// A listing page whose archived objects show [`super::ARCHIVED_ETAG`].
-async fn with_archived_marked(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+/// A listing page whose archived objects show [`super::ARCHIVED_ETAG`], and with keys that its reader can read.
+async fn rewritten(response: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (head, body) = response.into_parts();
-    let page = body.bytes().await?;
-    let marked = std::str::from_utf8(&page).ok().and_then(archived::marked);
-    let body = marked.map_or(page, bytes::Bytes::from);
-    Ok(HttpResponse::from_parts(head, body.into()))
+    let mut page = body.bytes().await?;
+    if let Some(marked) = std::str::from_utf8(&page).ok().and_then(archived::marked) {
+        page = marked.into();
+    }
+    if let Some(readable) = std::str::from_utf8(&page).ok().and_then(keys::readable) {
+        page = readable.into();
+    }
+    Ok(HttpResponse::from_parts(head, page.into()))
 }
 
 /// What is set apart for the body of a response, and for how many bytes.

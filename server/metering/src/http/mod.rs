@@ -8,6 +8,7 @@ mod attempt;
 mod body;
 mod connector;
 mod failures;
+mod keys;
 mod request_log;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::error::MeteringError;
 pub use archived::ARCHIVED_ETAG;
 pub use attempt::{RequestObserver, StoreOp};
 pub use connector::{MeteredConnector, RequestHooks};
+pub use keys::ListedKeys;
 pub use request_log::{ObjectRequest, RequestLog};
 pub use times::{RequestTimes, SmallShare};
 

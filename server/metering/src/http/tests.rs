@@ -631,3 +631,54 @@ fn options_refuse_unknown_keys() {
         .is_err()
     );
 }
+
+#[test]
+fn keys_of_every_kind_are_listed_and_read_as_they_are() {
+    let object = |key: &str| {
+        format!(
+            "<Contents><Key>{key}</Key><LastModified>2022-01-01T00:00:00.000Z</LastModified>\
+             <ETag>&quot;e&quot;</ETag><Size>3</Size><StorageClass>STANDARD</StorageClass></Contents>"
+        )
+    };
+    let page = |keys: &[&str], more: bool| {
+        let token = if more {
+            "<NextContinuationToken>t</NextContinuationToken>"
+        } else {
+            ""
+        };
+        let objects: String = keys.iter().map(|key| object(key)).collect();
+        format!("<ListBucketResult><IsTruncated>{more}</IsTruncated>{objects}{token}</ListBucketResult>")
+    };
+    let xml = "200 OK\r\nContent-Type: application/xml";
+    let bench = Bench::new(vec![
+        Reply::Whole(xml, page(&["t/sub-1", "t/sub-2", "t/sub/"], true).into_bytes()),
+        Reply::Whole(xml, page(&["t/sub//x&amp;y", "t/sub/./z"], false).into_bytes()),
+        Reply::Whole(OBJECT, b"abc".to_vec()),
+        Reply::Whole(xml, page(&["t/a\u{1}b"], false).into_bytes()),
+    ]);
+    bench.run(async {
+        let store = ListedKeys(bench.store.clone());
+        let prefix = Path::from("t");
+        // A marker between two pages is no file, and an empty part of a key is one of it.
+        let listed: Vec<Path> = store
+            .list(Some(&prefix))
+            .map_ok(|meta| meta.location)
+            .try_collect()
+            .await
+            .unwrap();
+        let keys: Vec<&str> = listed.iter().map(|key| key.as_ref()).collect();
+        assert_eq!(keys, ["t/sub-1", "t/sub-2", "t/sub//x&y"]);
+        let bytes = store.get(&listed[2]).await.unwrap().bytes().await.unwrap();
+        assert_eq!(bytes, "abc");
+        let error = store
+            .list(Some(&prefix))
+            .try_collect::<Vec<_>>()
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, object_store::Error::InvalidPath { .. }),
+            "{error}"
+        );
+    });
+    assert!(bench.script.seen()[2].line.starts_with("GET /lake/t/sub//x%26y "));
+}

@@ -55,7 +55,9 @@ impl Pruner {
 
     fn sees_time(&mut self, at: DateTime<Utc>, age: Duration) {
         let passed = chrono::Duration::from_std(age.saturating_sub(self.seen)).unwrap_or_default();
-        let was_set = self.newest.is_some_and(|newest| (at - newest - passed).abs() > SET);
+        let was_set = self
+            .newest
+            .is_some_and(|newest| (at - newest - passed).abs() > SET);
         if was_set {
             self.believed = age.saturating_add(BELIEVED_AFTER);
             self.pruned = None;

@@ -74,11 +74,18 @@ fn read_directory(store: &LocalStore, location: &Path, way: &[PathBuf]) -> Resul
         let name = found.file_name();
         let child = name
             .to_str()
-            .and_then(|name| Path::parse(format!("{location}/{name}")).ok())
-            .ok_or_else(|| Error::Generic {
+            .and_then(|name| Path::parse(format!("{location}/{name}")).ok());
+        let Some(child) = child else {
+            let shown = name.to_string_lossy();
+            // Never a data file, whatever else is in its name.
+            if shown.starts_with(['_', '.']) {
+                continue;
+            }
+            return Err(Error::Generic {
                 store: STORE,
-                source: LocalError::BadName.into(),
-            })?;
+                source: LocalError::BadName(format!("/{location}/{}", shown.escape_debug())).into(),
+            });
+        };
         let Some(real) = follow(store, &child, found.path(), found.file_type().map_err(fail)?)? else {
             continue;
         };

@@ -218,9 +218,11 @@ mod tests {
                 }
             });
             // Nobody has anything, so nobody would wake one who waits.
-            let waits = (0..200_000).any(|_| matches!(pool.attempt(1), Attempt::Wait(_)) || {
-                pool.settle(1, 0, None);
-                false
+            let waits = (0..200_000).any(|_| {
+                matches!(pool.attempt(1), Attempt::Wait(_)) || {
+                    pool.settle(1, 0, None);
+                    false
+                }
             });
             done.store(true, Ordering::Relaxed);
             assert!(!waits);

@@ -145,6 +145,21 @@ impl TableFormat {
     }
 }
 
+/// Refuses a partition of a Parquet table that has a SerDe of its own: its files would be taken for damaged ones.
+pub(crate) fn check_parquet_partition(table: &Table, partition: &Partition) -> Result<(), ScanError> {
+    let info = partition.storage_descriptor.serde_info.as_ref();
+    match info.and_then(|info| info.serialization_library.as_deref()) {
+        None | Some(PARQUET_SERDE) => Ok(()),
+        Some(class) => Err(ScanError::UnsupportedFormat {
+            table: table.qualified_name(),
+            serde: format!(
+                "SerDe `{class}` in partition {} of a Parquet table",
+                Partition::spec(&table.partition_keys, &partition.values)
+            ),
+        }),
+    }
+}
+
 impl RowFormat {
     /// The format of a registered partition: its own where it has one, else this.
     ///

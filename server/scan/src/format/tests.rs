@@ -98,3 +98,20 @@ fn a_partition_whose_columns_have_other_types_is_refused() {
     let error = rows(&table).of_partition(&table, &partition(&other)).unwrap_err();
     assert!(matches!(error, ScanError::SchemaMismatch { .. }), "{error}");
 }
+
+#[test]
+fn a_partition_of_a_parquet_table_with_another_serde_is_refused_by_name() {
+    let table = crawled(PARQUET_SERDE, "{}", COLUMNS);
+    let check = |p: &Partition| check_parquet_partition(&table, p);
+    assert!(check(&partition(&table)).is_ok());
+    let bare = Partition {
+        storage_descriptor: StorageDescriptor::default(),
+        ..partition(&table)
+    };
+    assert!(check(&bare).is_ok());
+    let text = partition(&crawled(OPEN_CSV_SERDE, "{}", COLUMNS));
+    let error = check(&text).unwrap_err().to_string();
+    for named in ["db.t", "OpenCSVSerde", "dt=2024-01-01", "Parquet"] {
+        assert!(error.contains(named), "{error}");
+    }
+}

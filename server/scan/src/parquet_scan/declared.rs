@@ -72,7 +72,8 @@ pub(crate) fn declared(
     let (mut want, mut found) = (want, found);
     let mut args = vec![column];
     for name in path {
-        let (DataType::Struct(wanted), DataType::Struct(fields)) = (want.data_type(), found.data_type()) else {
+        let (DataType::Struct(wanted), DataType::Struct(fields)) = (want.data_type(), found.data_type())
+        else {
             return Ok(None);
         };
         let Some(field) = wanted.iter().find(|field| *field.name() == name) else {
@@ -257,10 +258,16 @@ mod tests {
         let (number, text) = (DataType::Int32, DataType::Utf8);
         let stored = row(vec![
             field("A", number.clone()),
-            field("s", row(vec![field("x", number.clone()), field("y", text.clone())])),
+            field(
+                "s",
+                row(vec![field("x", number.clone()), field("y", text.clone())]),
+            ),
             field("z", text.clone()),
         ]);
-        let wanted = row(vec![field("a", number.clone()), field("s", row(vec![field("y", text)]))]);
+        let wanted = row(vec![
+            field("a", number.clone()),
+            field("s", row(vec![field("y", text)])),
+        ]);
         let DataType::Struct(kept) = needed(&stored, &wanted) else {
             panic!("a struct");
         };

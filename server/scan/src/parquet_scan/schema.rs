@@ -159,7 +159,10 @@ mod tests {
         assert!(!readable_as(&stored(["Foo", "x"]), &declared), "of another type");
         let declared = DataType::Struct(vec![field("foo", DataType::Int64)].into());
         assert!(readable_as(&stored(["Foo", "x"]), &declared));
-        assert!(readable_as(&stored(["bar", "x"]), &declared), "a missing one is NULL");
+        assert!(
+            readable_as(&stored(["bar", "x"]), &declared),
+            "a missing one is NULL"
+        );
         assert!(!readable_as(&stored(["Foo", "fOO"]), &declared));
         assert!(readable_as(&stored(["Foo", "foo"]), &declared));
     }
