@@ -64,10 +64,9 @@ impl ExprPlanner for TrinoPlanner {
         if let Some(name) = field_name(&key) {
             return match data_type {
                 DataType::Struct(_) => Ok(PlannerResult::Planned(get_field(expr, lit(name)))),
-                other => Err(type_mismatch(format!(
-                    "Expression of type {} has no field '{name}': it is not of type ROW",
-                    Ty::of_type(&other)
-                ))),
+                _ => Err(type_mismatch(
+                    "Expression is not of type ROW: only a row has fields".to_owned(),
+                )),
             };
         }
         match (&data_type, &key) {

@@ -5,7 +5,7 @@ use owlake_client::ClientError;
 use owlake_proto::v1::QueryState;
 
 use super::{batches, counters, estimate, lake, read_no_data, rows};
-use crate::harness::{TestServer, connect, run};
+use crate::harness::{Builder, TestServer, connect, run};
 
 const SQL: &str = "SELECT sum(l_extendedprice) FROM lineitem_by_month WHERE year = 1995 AND month = 3";
 
@@ -149,4 +149,51 @@ async fn a_query_whose_cost_is_unknown_stops_when_it_reaches_its_cap() {
     assert!(scanned > 0 && scanned < total.max, "{scanned}");
     let bad = refused(&server, "much", sql).await;
     assert_eq!(bad.code(), Some("INVALID_SESSION_PROPERTY"), "{bad}");
+}
+
+/// One rule for all stores: local reads are priced, and the cap and the quotas on money hold for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn money_is_capped_on_local_files_too() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("t")).unwrap();
+    for file in 0..20 {
+        std::fs::write(dir.path().join(format!("t/{file}.csv")), "1\n").unwrap();
+    }
+    let root = format!("file://{}/", dir.path().display());
+    let builder = Builder {
+        local_roots: vec![root.clone()],
+        ..Builder::default()
+    };
+    let server = builder.start().await;
+    server
+        .query(&format!(
+            "CREATE EXTERNAL TABLE t (n bigint) ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION '{root}t/'"
+        ))
+        .await;
+    let sql = "SELECT sum(n) FROM t";
+    let answer = server.query(sql).await;
+    assert_eq!(answer.rows, [["20"]]);
+    let cost: Usd = answer.receipt.cost_usd.parse().unwrap();
+    assert!(cost > Usd::ZERO);
+    let exact = cost.to_string();
+    let client = connect(&server.url).await;
+    client.set("max_cost_usd", Some(exact.as_str())).unwrap();
+    run(&client, sql).await.unwrap();
+    let less = Usd::from_pico(cost.pico() - 1).to_string();
+    let error = refused(&server, &less, sql).await;
+    assert_eq!(error.code(), Some("EXCEEDED_SCAN_LIMIT"), "{error}");
+    let spent: Usd = error.receipt().unwrap().cost_usd.parse().unwrap();
+    assert!(spent < cost, "{spent}");
+    // A quota on money with room for two and a half of them.
+    let limit = Usd::from_pico(cost.pico() * 5 / 2).to_string();
+    server
+        .query(&format!(
+            "CREATE QUOTA on_files FOR INTERVAL 1 month MAX cost_usd = {limit} TO WORKGROUP primary"
+        ))
+        .await;
+    for _ in 0..2 {
+        server.query(sql).await;
+    }
+    let error = server.refused(sql).await;
+    assert_eq!(error.code(), Some("EXCEEDED_QUOTA"), "{error}");
 }
