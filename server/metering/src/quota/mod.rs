@@ -7,6 +7,7 @@ mod cost_cap;
 mod definition;
 mod grant;
 mod pool;
+mod reservation;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,9 @@ use crate::usd::Usd;
 use cost_cap::CostCap;
 pub use cost_cap::CostExceeded;
 pub use definition::{QuotaDefinition, QuotaInterval, QuotaPeriod, QuotaResource};
-pub use grant::{QuotaError, QuotaExceeded, QuotaGrant, QuotaReservation};
+pub use grant::{QuotaError, QuotaExceeded, QuotaGrant};
 use pool::{Pool, Window};
+pub use reservation::QuotaReservation;
 pub(crate) use store::{StoredLimits, load};
 
 /// Is told when a share of a quota is used. Called inline while a query reads: must not block.
