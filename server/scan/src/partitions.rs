@@ -16,6 +16,7 @@ use crate::context::ScanContext;
 use crate::error::ScanError;
 use crate::guarded::guarded;
 use crate::location::Location;
+use crate::parquet_scan::rounding::rounded;
 
 /// One partition that survived: its location and its values in key order.
 #[derive(Debug, Clone)]
@@ -281,7 +282,7 @@ fn scalar(value: Option<&PartitionValue>, data_type: &DataType) -> Result<Scalar
         (PartitionValue::Integer(v), _) => ScalarValue::Int64(Some(*v)).cast_to(data_type)?,
         (PartitionValue::Date(v), DataType::Date32) => ScalarValue::Date32(Some(*v)),
         (PartitionValue::Timestamp(v), DataType::Timestamp(TimeUnit::Millisecond, None)) => {
-            ScalarValue::TimestampMillisecond(Some(v.div_euclid(1000)), None)
+            ScalarValue::TimestampMillisecond(Some(rounded(*v, 1_000)), None)
         }
         (PartitionValue::Boolean(v), DataType::Boolean) => ScalarValue::Boolean(Some(*v)),
         (value, data_type) => {

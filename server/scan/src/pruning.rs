@@ -7,6 +7,9 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
 use owlake_catalog::{Bound, Domain, Domains, Interval, PartitionValue};
 
+/// The catalog keeps timestamps in microseconds, the engine in milliseconds.
+const MICROS_PER_MILLI: i64 = 1_000;
+
 /// Whether `expr` can be decided from partition values alone, once and for all rows of a partition.
 pub(crate) fn is_partition_filter(expr: &Expr, partition_columns: &[String]) -> bool {
     let mut only_partition_columns = true;
@@ -111,7 +114,7 @@ fn domain_of(expr: &Expr, column: &str) -> Domain {
             let mut points = Vec::with_capacity(list.list.len());
             for item in &list.list {
                 match literal(item) {
-                    Some(Literal::Value(v)) => points.push(Interval::point(v)),
+                    Some(Literal::Value(v)) => points.push(equal_to(v)),
                     Some(Literal::Null) => {}
                     Some(Literal::Unusable) | None => return Domain::All,
                 }
@@ -146,15 +149,59 @@ fn comparison(op: Operator, value: Literal) -> Domain {
         }
         Literal::Null | Literal::Unusable => return Domain::All,
     };
-    let (low, high) = match op {
-        Operator::Eq | Operator::IsNotDistinctFrom => return Domain::point(value),
-        Operator::Lt => (Bound::Unbounded, Bound::Excluded(value)),
-        Operator::LtEq => (Bound::Unbounded, Bound::Included(value)),
-        Operator::Gt => (Bound::Excluded(value), Bound::Unbounded),
-        Operator::GtEq => (Bound::Included(value), Bound::Unbounded),
+    let Interval { low, high } = equal_to(value);
+    let interval = match op {
+        Operator::Eq | Operator::IsNotDistinctFrom => Interval { low, high },
+        Operator::Lt => below(low),
+        Operator::LtEq => Interval {
+            low: Bound::Unbounded,
+            high,
+        },
+        Operator::Gt => above(high),
+        Operator::GtEq => Interval {
+            low,
+            high: Bound::Unbounded,
+        },
         _ => return Domain::All,
     };
-    Domain::Union(vec![Interval { low, high }])
+    Domain::Union(vec![interval])
+}
+
+/// The partition values that are read as `value`: itself, or every timestamp that is rounded to it.
+fn equal_to(value: PartitionValue) -> Interval {
+    let PartitionValue::Timestamp(micros) = value else {
+        return Interval::point(value);
+    };
+    let end = |half: i64| PartitionValue::Timestamp(micros.saturating_add(half));
+    Interval {
+        low: Bound::Included(end(-MICROS_PER_MILLI / 2)),
+        high: Bound::Excluded(end(MICROS_PER_MILLI / 2)),
+    }
+}
+
+/// What lies before an interval that begins with `low`.
+fn below(low: Bound) -> Interval {
+    Interval {
+        low: Bound::Unbounded,
+        high: beyond(low),
+    }
+}
+
+/// What lies behind an interval that ends with `high`.
+fn above(high: Bound) -> Interval {
+    Interval {
+        low: beyond(high),
+        high: Bound::Unbounded,
+    }
+}
+
+/// The end of what an interval with this end leaves out.
+fn beyond(end: Bound) -> Bound {
+    match end {
+        Bound::Included(value) => Bound::Excluded(value),
+        Bound::Excluded(value) => Bound::Included(value),
+        Bound::Unbounded => Bound::Unbounded,
+    }
 }
 
 fn literal(expr: &Expr) -> Option<Literal> {
@@ -176,9 +223,7 @@ fn scalar_value(scalar: &ScalarValue) -> Option<PartitionValue> {
         S::Int32(Some(v)) => PartitionValue::Integer(i64::from(*v)),
         S::Int64(Some(v)) => PartitionValue::Integer(*v),
         S::Date32(Some(v)) => PartitionValue::Date(*v),
-        S::TimestampSecond(Some(v), None) => PartitionValue::Timestamp(v.checked_mul(1_000_000)?),
-        S::TimestampMillisecond(Some(v), None) => PartitionValue::Timestamp(v.checked_mul(1_000)?),
-        S::TimestampMicrosecond(Some(v), None) => PartitionValue::Timestamp(*v),
+        S::TimestampMillisecond(Some(v), None) => PartitionValue::Timestamp(v.checked_mul(MICROS_PER_MILLI)?),
         S::Boolean(Some(v)) => PartitionValue::Boolean(*v),
         S::Dictionary(_, inner) => scalar_value(inner)?,
         _ => return None,
@@ -227,6 +272,25 @@ mod tests {
         assert_eq!(cut(col("dt").not_eq(lit("a"))), Domain::All);
         assert_eq!(cut(col("dt").in_list(vec![lit("a")], true)), Domain::All);
         assert_eq!(cut(col("dt").like(lit("a%"))), Domain::All);
+    }
+
+    #[test]
+    fn a_timestamp_stands_for_all_that_are_rounded_to_it() {
+        let millis = |v| lit(ScalarValue::TimestampMillisecond(Some(v), None));
+        let value = PartitionValue::Timestamp;
+        let of = |filter: Expr| {
+            [-501, -500, 0, 499, 500, 1_499, 1_500].map(|v| cut(filter.clone()).contains(&value(v)))
+        };
+        let [no, yes] = [false, true];
+        assert_eq!(of(col("dt").eq(millis(0))), [no, yes, yes, yes, no, no, no]);
+        assert_eq!(
+            of(col("dt").in_list(vec![millis(1)], false)),
+            [no, no, no, no, yes, yes, no]
+        );
+        assert_eq!(of(col("dt").lt(millis(1))), [yes, yes, yes, yes, no, no, no]);
+        assert_eq!(of(col("dt").lt_eq(millis(0))), [yes, yes, yes, yes, no, no, no]);
+        assert_eq!(of(col("dt").gt(millis(0))), [no, no, no, no, yes, yes, yes]);
+        assert_eq!(of(col("dt").gt_eq(millis(1))), [no, no, no, no, yes, yes, yes]);
     }
 
     #[test]

@@ -133,7 +133,8 @@ impl fmt::Display for RoundedMillis {
     }
 }
 
-fn rounded(value: i64, per_milli: i64) -> i64 {
+/// `value` in milliseconds, of which each is `per_milli` of its unit: half up.
+pub(crate) fn rounded(value: i64, per_milli: i64) -> i64 {
     value.div_euclid(per_milli) + i64::from(value.rem_euclid(per_milli) >= per_milli / 2)
 }
 
