@@ -49,6 +49,12 @@ impl ScanNode {
         files.iter().filter_map(footer).collect()
     }
 
+    /// Remembers a file that a row limit leaves out: the answer is as right with another version of it.
+    pub(crate) fn leave_beyond_limit(&self, file: FileVersion) {
+        let mut beyond = self.beyond_limit.lock().unwrap_or_else(PoisonError::into_inner);
+        beyond.insert(file);
+    }
+
     /// Remembers a file whose footer an estimate leaves alone.
     pub(crate) fn leave_unopened(&self, file: &ListedFile) {
         let mut unopened = self.unopened.lock().unwrap_or_else(PoisonError::into_inner);

@@ -224,6 +224,8 @@ pub struct ScanNode {
     pub row_groups_total: AtomicU64,
     /// Files, and their bytes, whose footers an estimate did not read.
     pub(crate) unopened: Mutex<(u64, u64)>,
+    /// Files that a row limit left out, of which the answer says nothing.
+    pub(crate) beyond_limit: Mutex<HashSet<FileVersion>>,
     row_groups_read: AtomicU64,
     data_scanned_bytes: AtomicU64,
     metadata_bytes: AtomicU64,
@@ -266,6 +268,7 @@ impl ScanNode {
             files_total,
             row_groups_total: AtomicU64::new(0),
             unopened: Mutex::default(),
+            beyond_limit: Mutex::default(),
             row_groups_read: AtomicU64::new(0),
             data_scanned_bytes: AtomicU64::new(0),
             metadata_bytes: AtomicU64::new(0),
@@ -394,11 +397,16 @@ impl ScanNode {
     }
 
     async fn validate(&self, context: &ScanContext) -> Result<(), ScanError> {
-        let proved: HashSet<FileVersion> = {
+        let mut proved = self
+            .beyond_limit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        {
             let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-            let proved = files.iter().filter(|(_, account)| account.pinned_read);
-            proved.map(|(version, _)| version.clone()).collect()
-        };
+            let read = files.iter().filter(|(_, account)| account.pinned_read);
+            proved.extend(read.map(|(version, _)| version.clone()));
+        }
         let table = self.qualified_name();
         listing::prove(context, &table, &self.listings, |v| proved.contains(v)).await
     }

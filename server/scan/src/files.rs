@@ -238,7 +238,10 @@ pub(crate) async fn open_all(
             .await?;
         for file in files {
             let metadata = &file.footer.metadata;
-            rows += u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
+            let groups = metadata.row_groups().iter();
+            rows += groups
+                .map(|g| u64::try_from(g.num_rows()).unwrap_or(0))
+                .sum::<u64>();
             node.row_groups_total.fetch_add(
                 metadata.num_row_groups() as u64,
                 std::sync::atomic::Ordering::Relaxed,
@@ -246,6 +249,7 @@ pub(crate) async fn open_all(
             opened.push(file);
         }
         if limit.is_some_and(|limit| rows >= limit as u64) {
+            waves.for_each(|file| node.leave_beyond_limit(file.listed.version));
             break;
         }
     }

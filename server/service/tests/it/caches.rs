@@ -285,6 +285,38 @@ async fn five_thousand_prefixes_take_a_handful_of_listings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_warm_preview_proves_only_what_it_opens() {
+    let server = server(believing()).await;
+    let put = |k: i64, n: i64| {
+        let file = crate::harness::parquet(&numbers([n]));
+        server.store.put(BUCKET, &format!("v/k={k}/a.parquet"), file);
+    };
+    (100..400).for_each(|k| put(k, 7));
+    server
+        .query(
+            "CREATE EXTERNAL TABLE v (n bigint) PARTITIONED BY (k int) STORED AS PARQUET \
+             LOCATION 's3://test-lake/v/' TBLPROPERTIES ('projection.enabled' = 'true', \
+             'projection.k.type' = 'integer', 'projection.k.range' = '100,399')",
+        )
+        .await;
+    let sql = "SELECT n FROM v LIMIT 1";
+    let (cold, _) = asked(&server, sql).await;
+    let (warm, counts) = asked(&server, sql).await;
+    assert_eq!(
+        (cold.rows, warm.rows),
+        (vec![vec!["7".to_owned()]], vec![vec!["7".to_owned()]])
+    );
+    assert_eq!((counts.list_requests, counts.get_requests), (0, 0), "{counts:?}");
+    assert!(counts.head_requests <= 4, "{counts:?}");
+    // Each row of which the answer could tell is current.
+    (100..104).for_each(|k| put(k, 8));
+    assert_eq!(server.query(sql).await.rows, [["8"]]);
+    // Nothing is left out where the rows of all files are asked for.
+    assert!(server.store.delete(BUCKET, "v/k=300/a.parquet"));
+    assert_eq!(server.query("SELECT n FROM v LIMIT 1000").await.rows.len(), 299);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn few_prefixes_among_many_foreign_keys_are_listed_one_by_one() {
     let server = server(believing()).await;
     let file = crate::harness::parquet(&numbers([7]));
