@@ -156,7 +156,6 @@ impl RunningQuery {
         let optimizer = &mut source.state.config_mut().options_mut().optimizer;
         optimizer.enable_join_dynamic_filter_pushdown = false;
         optimizer.enable_topk_dynamic_filter_pushdown = false;
-        optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         let mut here = Digest {
             hashers: [RandomState::new(), RandomState::new()],
             rows: 0,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 /// Whether the operators above a scan take all of its rows.
@@ -82,6 +83,7 @@ fn collect<'p>(
         | "UnnestExec"
         | "ScalarSubqueryExec" => (Drained::Surely, Drained::Surely),
         // The build side is collected whatever the probe side holds.
+        "HashJoinExec" if keeps_probe_rows(plan) => (Drained::Surely, Drained::Surely),
         "HashJoinExec" | "CrossJoinExec" | "NestedLoopJoinExec" => (Drained::Surely, Drained::OnceBegun),
         _ => {
             let by = Drained::Unknown("an operator above can end the reading early");
@@ -93,8 +95,14 @@ fn collect<'p>(
     }
 }
 
+/// Whether `plan` is a hash join that puts out rows of its probe side even where its build side has none.
+fn keeps_probe_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let join = plan.downcast_ref::<HashJoinExec>();
+    join.is_some_and(|join| !join.join_type().empty_build_side_produces_empty_result())
+}
+
 /// Whether `plan` puts out no more than a number of rows.
-pub(crate) fn has_limit(plan: &Arc<dyn ExecutionPlan>) -> bool {
+fn has_limit(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let aggregate = plan.downcast_ref::<AggregateExec>();
     plan.fetch().is_some() || aggregate.is_some_and(|a| a.limit_options().is_some())
 }

@@ -29,7 +29,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::context::ScanContext;
-use crate::parquet_scan::chunks::{leaf_ranges, leaves_below};
+use crate::parquet_scan::chunks::{leaf_ranges, leaves_of as column_leaves};
 use crate::parquet_scan::named::NamedSource;
 use crate::parquet_scan::proof::depends_on_run;
 use crate::parquet_scan::reader::{MeteredReader, ScanFile, external, only};
@@ -238,9 +238,7 @@ impl DryScan {
                     .map(|c| c.name().to_owned()),
             );
         }
-        leaves_below(&scan_file.metadata, |root| {
-            names.iter().any(|n| n.eq_ignore_ascii_case(root))
-        })
+        column_leaves(&scan_file.metadata, names.iter().map(String::as_str))
     }
 }
 
@@ -375,7 +373,7 @@ impl DryReader {
     async fn read(&self, ranges: Vec<Range<u64>>) -> parquet::errors::Result<Vec<Bytes>> {
         if let Some(group) = ranges.iter().find_map(|r| self.inner.row_group_of(r)) {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            asked.group = Some((usize::try_from(group).unwrap_or(usize::MAX), ranges));
+            asked.group = Some((group, ranges));
             return Err(stopped());
         }
         let mut answers = Vec::with_capacity(ranges.len());

@@ -12,6 +12,7 @@ use crate::cache::Footer;
 use crate::context::ScanContext;
 use crate::error::ScanError;
 use crate::parquet_scan::encrypted::encrypted_leaves;
+use crate::parquet_scan::trusted::trusted;
 use crate::range_source::RangeSource;
 
 const TRAILER_BYTES: u64 = 8;
@@ -158,10 +159,11 @@ async fn load(source: &RangeSource, wanted: u64, cap: u64) -> Result<Loaded, Sca
     })
 }
 
-/// Malformed footers may panic below us (reliability 0.5): that is a bad file, not a dead query thread.
+/// The footer as far as it may be believed. Malformed ones may panic below us (reliability 0.5): that is a bad file,
+/// not a dead query thread.
 fn decode(encoded: &[u8]) -> Result<ParquetMetaData, String> {
     catch_unwind(AssertUnwindSafe(|| {
-        ParquetMetaDataReader::decode_metadata(encoded)
+        ParquetMetaDataReader::decode_metadata(encoded).and_then(trusted)
     }))
     .map_err(|_panic| "its footer is malformed".to_owned())?
     .map_err(|e| format!("its footer does not parse: {e}"))

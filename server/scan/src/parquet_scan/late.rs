@@ -9,6 +9,8 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use parquet::file::metadata::ParquetMetaData;
 
+use crate::parquet_scan::chunks::{leaf_bytes, leaves_of};
+
 /// The other columns must be this many times as large as those of the filter.
 const WIDER: u64 = 4;
 /// An IN list up to this long is taken for selective.
@@ -58,25 +60,25 @@ impl LateColumns {
         if self.points.is_empty() {
             return;
         }
-        let named = |names: &[String], root: &str| names.iter().any(|n| n.eq_ignore_ascii_case(root));
-        let mut points = vec![0; self.points.len()];
-        for group in metadata.row_groups() {
-            self.rows += u64::try_from(group.num_rows()).unwrap_or(0);
-            for leaf in leaves {
-                let chunk = group.column(*leaf);
-                let root = chunk.column_path().parts().first().map_or("", String::as_str);
-                let bytes = chunk.byte_range().1;
-                if named(&self.filter, root) {
-                    self.filter_bytes += bytes;
-                } else {
-                    self.other_bytes += bytes;
-                }
-                if let Some(i) = self.points.iter().position(|p| p.eq_ignore_ascii_case(root)) {
-                    points[i] += bytes;
-                }
-            }
-        }
-        self.point_bytes += points.into_iter().max().unwrap_or(0);
+        let read = |names: &[String]| leaves_of(metadata, names.iter().map(String::as_str));
+        let filter = read(&self.filter);
+        let (filter, other): (Vec<usize>, Vec<usize>) = leaves.iter().partition(|leaf| filter.contains(leaf));
+        let in_all_groups = |leaves: &[usize]| -> u64 {
+            let groups = metadata.row_groups().iter();
+            groups.map(|group| leaf_bytes(group, leaves)).sum()
+        };
+        let rows = metadata
+            .row_groups()
+            .iter()
+            .map(|g| u64::try_from(g.num_rows()).unwrap_or(0));
+        self.rows += rows.sum::<u64>();
+        self.filter_bytes += in_all_groups(&filter);
+        self.other_bytes += in_all_groups(&other);
+        let points = self
+            .points
+            .iter()
+            .map(|p| in_all_groups(&leaves_of(metadata, [p.as_str()])));
+        self.point_bytes += points.max().unwrap_or(0);
     }
 
     /// Whether to fetch late: a filter asks for few values of a column that has many (a column of few values is

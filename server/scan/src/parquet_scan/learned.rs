@@ -1,4 +1,4 @@
-//! Conditions that joins, TopKs and aggregates find out while they run, evaluated on rows in the order that is cheapest.
+//! Conditions that joins and TopKs find out while they run, evaluated on rows in the order that is cheapest.
 //!
 //! Which scans get them is `row_filter`'s business.
 

@@ -20,6 +20,7 @@ pub(crate) mod rounding;
 mod row_filter;
 pub(crate) mod schema;
 pub(crate) mod statistics;
+mod trusted;
 
 pub use footer::footer_schema;
 pub use named::{InFile, file_of};

@@ -27,7 +27,7 @@ use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::listing::ListedFile;
 use crate::parquet_scan::adapter::GlueAdapterFactory;
-use crate::parquet_scan::chunks::{first_byte, index_places, leaf_bytes, leaf_ranges, leaves_below, place};
+use crate::parquet_scan::chunks::{first_byte, index_places, leaf_bytes, leaf_ranges, leaves_of, place};
 use crate::parquet_scan::footer;
 use crate::parquet_scan::late::LateColumns;
 use crate::parquet_scan::named::NamedSource;
@@ -89,12 +89,12 @@ pub(crate) fn build(
             &file.partition_values,
         );
         statistics.push(stats.clone());
-        let scan_file = Arc::new(ScanFile {
-            source: file.source,
-            metadata: Arc::clone(&file.footer.metadata),
-            node: Arc::clone(node),
-            prefetch: Arc::downgrade(&prefetch),
-        });
+        let scan_file = Arc::new(ScanFile::new(
+            file.source,
+            Arc::clone(node),
+            Arc::clone(&file.footer.metadata),
+            Arc::downgrade(&prefetch),
+        ));
         let mut base = PartitionedFile::new_from_meta(file.listed.meta)
             .with_partition_values(file.partition_values)
             .with_arrow_schema(Arc::new(stored))
@@ -117,7 +117,8 @@ pub(crate) fn build(
         global: session.config_options().execution.parquet.clone(),
         ..Default::default()
     };
-    options.global.coerce_int96 = Some("ms".to_owned());
+    // The finest that has the range; to milliseconds the adapter rounds, like other timestamps.
+    options.global.coerce_int96 = Some("us".to_owned());
     options.global.pushdown_filters |= late.pays();
     let factory = MeteredReaderFactory {
         context: Arc::clone(context),
@@ -312,10 +313,8 @@ fn expected_ranges(metadata: &ParquetMetaData, leaves: &[usize], filtered: bool)
 /// Leaf columns of the file that the referenced table columns read.
 fn referenced_leaves(metadata: &ParquetMetaData, shape: &ScanShape<'_>) -> Vec<usize> {
     let table = shape.table_schema.file_schema();
-    leaves_below(metadata, |root| {
-        let mut referenced = shape.referenced.iter();
-        referenced.any(|i| table.field(*i).name().eq_ignore_ascii_case(root))
-    })
+    let names = shape.referenced.iter().map(|i| table.field(*i).name().as_str());
+    leaves_of(metadata, names)
 }
 
 /// Whether what a scan reads is known from footers, as far as the provider sees: then it is fetched ahead.
@@ -374,9 +373,15 @@ pub(crate) fn group(mut units: Vec<Unit>, fan_out: usize) -> Vec<FileGroup> {
     groups.into_iter().map(FileGroup::new).collect()
 }
 
-/// Statistics of all files together; anything one file does not know exactly is unknown.
+/// Statistics of all files together; anything that one file with rows does not know exactly is unknown.
 fn merge(files: &[Statistics], schema: &SchemaRef) -> Statistics {
-    match Statistics::try_merge_iter(files, schema) {
+    let with_rows = |file: &&Statistics| file.num_rows != Precision::Exact(0);
+    // Without rows there is neither a minimum nor a maximum.
+    let some = match files.iter().any(|file| with_rows(&file)) {
+        true => files.iter().filter(with_rows).collect(),
+        false => files.iter().collect::<Vec<_>>(),
+    };
+    match Statistics::try_merge_iter(some, schema) {
         Ok(mut merged) if !files.is_empty() => {
             // The distinct count of a union is not the sum of the parts.
             for column in &mut merged.column_statistics {

@@ -31,12 +31,11 @@ use crate::context::ScanContext;
 use crate::error::ScanError;
 use crate::file_version::FileVersion;
 use crate::parquet_scan::adapter::GlueAdapterFactory;
-use crate::parquet_scan::chunks::{chunk_range, groups_in, in_piece, leaf_bytes, leaves_below};
+use crate::parquet_scan::chunks::{groups_in, in_piece, leaf_bytes, leaf_ranges, leaves_of};
 use crate::parquet_scan::drained::{Drained, scans};
 use crate::parquet_scan::named::NamedSource;
 use crate::parquet_scan::plan::whole_columns;
 use crate::parquet_scan::reader::ScanFile;
-use crate::parquet_scan::schema::file_column;
 use crate::parquet_scan::statistics::constant_columns;
 
 /// The pieces of one scan that no stream has begun yet, once [`read_ahead`] has allowed to fetch them.
@@ -83,16 +82,15 @@ pub fn read_ahead(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) {
 /// The most data that the scan may read: every chunk of the columns that it names, or files whose layout is not known.
 fn most_bytes(config: &FileScanConfig) -> u64 {
     let named = named_columns(config);
-    let is_named = |root: &str| {
-        let names = named.as_ref();
-        names.is_none_or(|names| names.contains(&root.to_ascii_lowercase()))
-    };
     let files = config.file_groups.iter().flat_map(|g| g.iter());
     files
         .map(|file| match ScanFile::attached(file) {
             None => file.object_meta.size,
             Some(scan) => {
-                let leaves = leaves_below(&scan.metadata, is_named);
+                let leaves = match &named {
+                    Some(names) => leaves_of(&scan.metadata, names.iter().map(String::as_str)),
+                    None => (0..scan.metadata.file_metadata().schema_descr().num_columns()).collect(),
+                };
                 let groups = groups_in(file, &scan.metadata);
                 groups.map(|(_, group)| leaf_bytes(group, &leaves)).sum()
             }
@@ -100,14 +98,14 @@ fn most_bytes(config: &FileScanConfig) -> u64 {
         .sum()
 }
 
-/// Lower-case names of the columns in the projection and the filter of a Parquet scan; `None` for all.
+/// Names of the columns in the projection and the filter of a Parquet scan; `None` for all.
 fn named_columns(config: &FileScanConfig) -> Option<HashSet<String>> {
     let parquet = NamedSource::unnamed(config.file_source().as_ref()).downcast_ref::<ParquetSource>()?;
     let projected = parquet.projection()?.iter().map(|p| Arc::clone(&p.expr));
     let columns = projected
         .chain(parquet.filter())
         .flat_map(|expr| collect_columns(&expr));
-    Some(columns.map(|c| c.name().to_ascii_lowercase()).collect())
+    Some(columns.map(|c| c.name().to_owned()).collect())
 }
 
 fn certain(config: &FileScanConfig) -> Option<(Arc<Prefetch>, Waiting)> {
@@ -255,7 +253,7 @@ impl Certain {
 
     /// The ranges that the reader of `unit` will ask for; `None` where that depends on more than its footer.
     fn ranges(&self, unit: &PartitionedFile) -> Result<Option<Vec<Range<u64>>>> {
-        let (Some(scan), Some(stored)) = (ScanFile::attached(unit), &unit.arrow_schema) else {
+        let Some(scan) = ScanFile::attached(unit) else {
             return Ok(None);
         };
         let metadata = &scan.metadata;
@@ -264,23 +262,12 @@ impl Certain {
             return Ok(None);
         };
         let table = &self.table;
-        let roots: Vec<usize> = self
-            .columns
-            .iter()
-            .map(|i| table.field(*i).name())
-            .filter(|name| !literals.contains_key(*name))
-            .filter_map(|name| file_column(stored, name).ok().flatten())
-            .collect();
-        let descriptor = metadata.file_metadata().schema_descr();
-        let mut ranges = Vec::new();
-        for index in row_groups {
-            for (leaf, chunk) in metadata.row_group(index).columns().iter().enumerate() {
-                if roots.contains(&descriptor.get_column_root_idx(leaf)) {
-                    ranges.push(chunk_range(chunk));
-                }
-            }
-        }
-        Ok(Some(ranges))
+        let read = self.columns.iter().map(|i| table.field(*i).name().as_str());
+        let leaves = leaves_of(metadata, read.filter(|name| !literals.contains_key(*name)));
+        let ranges = row_groups
+            .into_iter()
+            .flat_map(|index| leaf_ranges(metadata.row_group(index), &leaves));
+        Ok(Some(ranges.collect()))
     }
 
     /// Columns whose value the opener knows for the whole file.

@@ -1,10 +1,8 @@
 //! What a physical plan proves before it runs: a lower bound of the data bytes it must read, and
 //! whether its reads depend on timing.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::common::ScalarValue;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
 use datafusion::physical_expr::PhysicalExpr;
@@ -16,8 +14,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
 use crate::format::scan::{drained_bytes, node_of};
-use crate::parquet_scan::chunks::{groups_in, leaf_bytes, leaves_below};
-use crate::parquet_scan::drained::{Drained, has_limit, scan_config, scans};
+use crate::parquet_scan::chunks::{groups_in, leaf_bytes, leaves_of};
+use crate::parquet_scan::drained::{Drained, scans};
 use crate::parquet_scan::named::NamedSource;
 use crate::parquet_scan::plan::{is_flat, whole_columns};
 use crate::parquet_scan::reader::ScanFile;
@@ -57,23 +55,15 @@ pub fn refuse_over_cap(plan: &Arc<dyn ExecutionPlan>, context: &ScanContext) -> 
     }
 }
 
-/// Whether what is read depends on when operators stop pulling: a limit, a TopK or a join filter above a scan.
+/// Whether what is read depends on when operators stop pulling, or on what they have learned by then: a limit, a TopK
+/// or a join filter above a scan, or an operator of which it is not known.
+///
+/// So does the probe side of a join that an empty build side ends: parts of it may have begun.
 pub fn is_timing_dependent(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    stops_early(plan, false)
-}
-
-fn stops_early(plan: &Arc<dyn ExecutionPlan>, limited: bool) -> bool {
-    let limited = limited || has_limit(plan);
-    match scan_config(plan) {
-        Some(config) => {
-            let filter = config.file_source().filter();
-            limited || filter.is_some_and(|predicate| has::<DynamicFilterPhysicalExpr>(&predicate))
-        }
-        None => plan
-            .children()
-            .into_iter()
-            .any(|child| stops_early(child, limited)),
-    }
+    scans(plan).into_iter().any(|(config, drained)| {
+        let filter = config.file_source().filter();
+        drained != Drained::Surely || filter.is_some_and(|predicate| is_learned(&predicate))
+    })
 }
 
 /// Whether a filter's value is known only while the query runs: made by a join or a TopK, or by a subquery.
@@ -81,7 +71,7 @@ pub(crate) fn depends_on_run(expr: &Arc<dyn PhysicalExpr>) -> bool {
     is_learned(expr) || has::<ScalarSubqueryExpr>(expr)
 }
 
-/// Whether a filter is made by a join, a TopK or an aggregate while the query runs.
+/// Whether a filter is made by a join or a TopK while the query runs.
 pub(super) fn is_learned(expr: &Arc<dyn PhysicalExpr>) -> bool {
     has::<DynamicFilterPhysicalExpr>(expr)
 }
@@ -122,10 +112,8 @@ fn lower_bound(config: &FileScanConfig) -> u64 {
     let bytes = files.filter_map(|file| {
         let metadata = &ScanFile::attached(file)?.metadata;
         let constants = constant_columns(file, table);
-        let leaves = leaves_below(metadata, |root| {
-            let is_read = |i: &usize| table.field(*i).name().eq_ignore_ascii_case(root);
-            columns.iter().any(is_read) && !is_among(&constants, root)
-        });
+        let read = columns.iter().map(|i| table.field(*i).name().as_str());
+        let leaves = leaves_of(metadata, read.filter(|name| !constants.contains_key(*name)));
         let groups = groups_in(file, metadata);
         Some(groups.map(|(_, group)| leaf_bytes(group, &leaves)).sum::<u64>())
     });
@@ -142,10 +130,6 @@ fn reads_nested(config: &FileScanConfig) -> bool {
             .any(|p| collect_columns(&p.expr).iter().any(|c| nested(c.name()))),
         None => table.fields().iter().any(|f| nested(f.name())),
     }
-}
-
-fn is_among(constants: &HashMap<String, ScalarValue>, root: &str) -> bool {
-    constants.keys().any(|name| name.eq_ignore_ascii_case(root))
 }
 
 /// Leaf columns of `file` that a scan without filters reads of every row group, where that is plain to see: all
@@ -167,9 +151,6 @@ pub(crate) fn plain_leaves(
     }
     let table = config.file_schema();
     let constants = constant_columns(file, table);
-    let is_read = |root: &str| {
-        let named = |n: &&str| n.eq_ignore_ascii_case(root) && table.field_with_name(n).is_ok();
-        names.iter().any(named) && !is_among(&constants, root)
-    };
-    Some(leaves_below(&scan_file.metadata, is_read))
+    let is_read = |name: &&str| table.field_with_name(name).is_ok() && !constants.contains_key(*name);
+    Some(leaves_of(&scan_file.metadata, names.into_iter().filter(is_read)))
 }

@@ -2,7 +2,7 @@
 //! counted and reserved before it is read.
 
 use std::ops::Range;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
@@ -20,7 +20,7 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::cache::read_data;
 use crate::context::{ScanContext, ScanNode};
 use crate::error::ScanError;
-use crate::parquet_scan::chunks::chunk_range;
+use crate::parquet_scan::chunks::ChunkMap;
 use crate::parquet_scan::footer;
 use crate::parquet_scan::prefetch::Prefetch;
 use crate::range_source::RangeSource;
@@ -36,9 +36,30 @@ pub(crate) struct ScanFile {
     pub metadata: Arc<ParquetMetaData>,
     /// What its scan fetches ahead; the reader factory owns it.
     pub prefetch: Weak<Prefetch>,
+    chunks: OnceLock<ChunkMap>,
 }
 
 impl ScanFile {
+    pub(crate) fn new(
+        source: RangeSource,
+        node: Arc<ScanNode>,
+        metadata: Arc<ParquetMetaData>,
+        prefetch: Weak<Prefetch>,
+    ) -> Self {
+        Self {
+            source,
+            node,
+            metadata,
+            prefetch,
+            chunks: OnceLock::new(),
+        }
+    }
+
+    /// Which bytes belong to which row group; made when the first byte of the file is asked for.
+    fn chunks(&self) -> &ChunkMap {
+        self.chunks.get_or_init(|| ChunkMap::of(&self.metadata))
+    }
+
     /// What planning attached to `file`; `None` for a file of another format.
     pub(crate) fn attached(file: &PartitionedFile) -> Option<&Arc<Self>> {
         file.extension::<Arc<Self>>()
@@ -87,18 +108,8 @@ pub(crate) struct MeteredReader {
 
 impl MeteredReader {
     /// The row group whose column chunks hold `range`; anything else is an index or a bloom filter.
-    pub(crate) fn row_group_of(&self, range: &Range<u64>) -> Option<u64> {
-        self.file
-            .metadata
-            .row_groups()
-            .iter()
-            .position(|group| {
-                group.columns().iter().any(|column| {
-                    let chunk = chunk_range(column);
-                    chunk.start <= range.start && range.end <= chunk.end
-                })
-            })
-            .map(|i| i as u64)
+    pub(crate) fn row_group_of(&self, range: &Range<u64>) -> Option<usize> {
+        self.file.chunks().row_group_of(range)
     }
 
     async fn read(&self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, ScanError> {
@@ -106,7 +117,7 @@ impl MeteredReader {
         let mut metadata_ranges = Vec::new();
         for (index, range) in ranges.iter().enumerate() {
             match self.row_group_of(range) {
-                Some(group) => row_groups.push(group),
+                Some(group) => row_groups.push(group as u64),
                 None => metadata_ranges.push(index),
             }
         }

@@ -1,4 +1,4 @@
-//! What a join, a TopK or an aggregate learns while it runs, applied to the rows of the scans below it.
+//! What a join or a TopK learns while it runs, applied to the rows of the scans below it.
 //!
 //! The stock scan skips files, row groups and pages by such a filter; most are spread so evenly that this skips
 //! nothing. Row by row it saves what lies between: repartitioning, aggregation, other joins.
@@ -23,7 +23,7 @@ use super::drained::scan_config;
 use super::learned::{Condition, Learned};
 use super::proof::is_learned;
 
-/// Puts what joins, TopKs and aggregates learn while they run above the scans below them. The last rule to run.
+/// Puts what joins and TopKs learn while they run above the scans below them. The last rule to run.
 #[derive(Debug, Default)]
 pub struct FilterRows;
 

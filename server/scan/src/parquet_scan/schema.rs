@@ -18,22 +18,24 @@ pub(crate) fn engine_type(data_type: &DataType) -> DataType {
 /// Index of the file column that table column `name` means: exact name first, else the only one that
 /// differs in case. Glue stores names in lower case, writers do not.
 pub(crate) fn file_column(file: &Schema, name: &str) -> Result<Option<usize>, String> {
-    if let Ok(index) = file.index_of(name) {
+    meant(file.fields().iter().map(|f| f.name().as_str()), name)
+}
+
+/// Which of a file's top-level columns, in their order, table column `name` means.
+pub(crate) fn meant<'a>(
+    columns: impl Iterator<Item = &'a str> + Clone,
+    name: &str,
+) -> Result<Option<usize>, String> {
+    if let Some(index) = columns.clone().position(|column| column == name) {
         return Ok(Some(index));
     }
-    let mut found = file
-        .fields()
-        .iter()
+    let mut found = columns
         .enumerate()
-        .filter(|(_, f)| f.name().eq_ignore_ascii_case(name));
+        .filter(|(_, column)| column.eq_ignore_ascii_case(name));
     match (found.next(), found.next()) {
         (None, _) => Ok(None),
         (Some((index, _)), None) => Ok(Some(index)),
-        (Some((_, a)), Some((_, b))) => Err(format!(
-            "columns `{}` and `{}` differ only in case",
-            a.name(),
-            b.name()
-        )),
+        (Some((_, a)), Some((_, b))) => Err(format!("columns `{a}` and `{b}` differ only in case")),
     }
 }
 

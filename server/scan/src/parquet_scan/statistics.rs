@@ -1,23 +1,26 @@
 //! File statistics from a footer, exact or absent, never a guess: the engine answers `count(*)`, `min`
 //! and `max` from them and replaces constant columns by literals.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::Array;
-use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::arrow::array::{Array, BooleanArray};
+use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
+use crate::parquet_scan::rounding::rounded;
 use crate::parquet_scan::schema::file_column;
 
 /// Statistics of one file for the whole table schema: `table` columns, then `partition_values`.
 ///
-/// Minima and maxima are taken for integers, dates and timestamps stored in the declared type only:
-/// float statistics leave out NaN, text statistics may be cut, other types would have to be converted.
+/// Minima and maxima are taken for integers and dates stored in the declared type, and for timestamps: float
+/// statistics leave out NaN, text statistics may be cut, other types would have to be converted.
 pub(crate) fn file_statistics(
     metadata: &ParquetMetaData,
     file: &Schema,
@@ -78,7 +81,8 @@ pub(crate) fn constant_columns(file: &PartitionedFile, table: &Schema) -> HashMa
 
 fn partition_statistics(value: &ScalarValue, rows: usize) -> ColumnStatistics {
     let mut statistics = ColumnStatistics::new_unknown();
-    if value.is_null() {
+    // No row has the value of a partition whose file is empty.
+    if value.is_null() || rows == 0 {
         statistics.null_count = Precision::Exact(rows);
         return statistics;
     }
@@ -121,32 +125,48 @@ fn column_statistics(
         let total: u64 = nulls.values().iter().sum();
         statistics.null_count = Precision::Exact(usize::try_from(total).unwrap_or(usize::MAX));
     }
-    let ordered = matches!(
-        data_type,
-        DataType::Int8
-            | DataType::Int16
-            | DataType::Int32
-            | DataType::Int64
-            | DataType::Date32
-            | DataType::Timestamp(..)
-    );
-    if !ordered || field.data_type() != data_type || groups.is_empty() {
+    if !has_extremes(field.data_type(), data_type) || groups.is_empty() {
         return statistics;
     }
-    if let Some(min) = extreme(converter.row_group_mins(groups).ok(), std::cmp::Ordering::Less) {
-        statistics.min_value = Precision::Exact(min);
+    let exact = |flags: Result<BooleanArray, ParquetError>| {
+        flags.is_ok_and(|flags| flags.iter().all(|exact| exact == Some(true)))
+    };
+    if exact(converter.row_group_is_min_value_exact(groups))
+        && let Some(min) = extreme(converter.row_group_mins(groups).ok(), Ordering::Less)
+    {
+        statistics.min_value = Precision::Exact(declared(min));
     }
-    if let Some(max) = extreme(
-        converter.row_group_maxes(groups).ok(),
-        std::cmp::Ordering::Greater,
-    ) {
-        statistics.max_value = Precision::Exact(max);
+    if exact(converter.row_group_is_max_value_exact(groups))
+        && let Some(max) = extreme(converter.row_group_maxes(groups).ok(), Ordering::Greater)
+    {
+        statistics.max_value = Precision::Exact(declared(max));
     }
     statistics
 }
 
+/// Whether the extremes of what is `stored` are those of the column as it is `declared`.
+fn has_extremes(stored: &DataType, declared: &DataType) -> bool {
+    match (stored, declared) {
+        (DataType::Timestamp(..), DataType::Timestamp(TimeUnit::Millisecond, None)) => true,
+        (_, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64) => stored == declared,
+        (_, DataType::Date32) => stored == declared,
+        _ => false,
+    }
+}
+
+/// A stored extreme as the column's value: rounding keeps the order.
+fn declared(stored: ScalarValue) -> ScalarValue {
+    let millis = |value| ScalarValue::TimestampMillisecond(value, None);
+    match stored {
+        ScalarValue::TimestampMillisecond(value, _) => millis(value),
+        ScalarValue::TimestampMicrosecond(value, _) => millis(value.map(|v| rounded(v, 1_000))),
+        ScalarValue::TimestampNanosecond(value, _) => millis(value.map(|v| rounded(v, 1_000_000))),
+        other => other,
+    }
+}
+
 /// The extreme of per-row-group values, or `None` where any row group lacks one.
-fn extreme(values: Option<Arc<dyn Array>>, wins: std::cmp::Ordering) -> Option<ScalarValue> {
+fn extreme(values: Option<Arc<dyn Array>>, wins: Ordering) -> Option<ScalarValue> {
     let values = values?;
     if values.null_count() > 0 {
         return None;
