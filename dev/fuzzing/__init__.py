@@ -1,0 +1,1 @@
+"""A seeded differential test of Owlake's answers; see README.md."""
