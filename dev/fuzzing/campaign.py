@@ -77,7 +77,8 @@ class Campaign:
         self.connection = Connection(task.url, self.name)
         self.judge = Judge(self.connection, self.duck)
         self.minimiser = Minimiser(self.root, self.duck, self.connection, self.name, task.seconds)
-        self.cases = {}
+        # The cases by their statements, and how many differences of a group were found.
+        self.cases, self.groups = {}, collections.Counter()
 
     def run(self):
         """Asks everything; the result."""
@@ -118,32 +119,44 @@ class Campaign:
             statement = case.pair()[0]
             self.cases.setdefault(statement, (index, case))
         if self.task.verbose:
-            result.log.append(f"{self.task.number}/{index} {outcome.status} {outcome.detail}\n  {case.pair()[0]}")
+            print(f"{self.task.number}/{index} {outcome.status} {outcome.detail}\n  {case.pair()[0]}", flush=True)
         return "connection refused" not in outcome.detail and "Unavailable" not in outcome.detail
 
     def found(self, index, case, outcome):
         """Keeps a difference, minimised while that is not done too often."""
-        number = sum(finding.kind == outcome.kind for finding in self.result.findings)
         tables, as_values = [], None
-        minimised = number < self.task.minimise and "Unavailable" not in outcome.detail
+        # Of one error, one case is enough.
+        group = (outcome.kind, "" if outcome.ours or outcome.kind == "bytes" else reason(outcome.detail)[:60])
+        self.groups[group] += 1
+        most = self.task.minimise if group[1] == "" else min(1, self.task.minimise)
+        minimised = self.groups[group] <= most and "Unavailable" not in outcome.detail
         if minimised:
             case, outcome = self.minimiser.query(case, outcome)
-            try:
-                tables, outcome = self.minimiser.data(case, outcome, self.tables)
-                case, outcome = self.minimiser.query(case, outcome)
-                as_values = self.minimiser.as_values(case, outcome, tables)
-            except Refused as refused:
-                self.result.log.append(f"{self.task.number}/{index}: the data could not be minimised: {refused}")
-            self.connection.rows(f"USE {self.name}")
-            self.duck.load(self.tables)
+            as_values = self.minimiser.as_values(case, outcome, self.tables)
+            if as_values is None:
+                tables, case, outcome = self.with_less_data(case, outcome)
         place = f"--seed {self.task.seed} --data-set {self.task.number} --query {index}"
         if as_values:
             case, outcome = as_values
         constructs = tuple(labels(case)) + (() if as_values else features(case, tables))
         if not minimised:
-            constructs = ("not minimised",)
+            constructs = ("not minimised", group[1])
         script = write_script(case, outcome, [] if as_values else tables)
         self.result.findings.append(Finding(place, outcome.kind, case.oracle, constructs, outcome.detail, script))
+        if minimised and self.task.verbose:
+            print(f"{place}: {outcome.kind} {outcome.detail[:200]}\n{script}\n", flush=True)
+
+    def with_less_data(self, case, outcome):
+        """The tables and case made smaller, in another database."""
+        tables = [table for table in self.tables if table.name in dict(used_tables(case))]
+        try:
+            tables, outcome = self.minimiser.data(case, outcome, self.tables)
+            case, outcome = self.minimiser.query(case, outcome)
+        except Refused as refused:
+            self.result.log.append(f"{self.name}: the data could not be minimised: {refused}")
+        self.connection.rows(f"USE {self.name}")
+        self.duck.load(self.tables)
+        return tables, case, outcome
 
     def read_ledger(self):
         """Compares what was scanned with what was said."""

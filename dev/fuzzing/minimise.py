@@ -12,9 +12,9 @@ from fuzzing.syntax import BIGINT, DATE, DECIMAL, DOUBLE, INTEGER, TIMESTAMP, VA
 
 
 def code_of(outcome):
-    """What has to stay: the kind, and for errors the code."""
-    words = re.match(r"[A-Z_]+", outcome.detail) if outcome.kind in ("internal", "words", "false error") else None
-    return outcome.kind, words.group() if words else ""
+    """What has to stay: the kind, and for errors the code with the first words."""
+    errors = outcome.kind in ("internal", "words", "false error")
+    return outcome.kind, re.sub(r"\d+", "", outcome.detail)[:50] if errors else ""
 
 
 class Minimiser:
@@ -114,13 +114,14 @@ class Minimiser:
 
     def as_values(self, case, outcome, tables):
         """The case over VALUES instead of tables, where that shows the difference too: `(case, outcome)` or None."""
-        if outcome.kind == "bytes" or any(column.type in NESTED for table in tables for column in table.columns):
+        if outcome.kind == "bytes":
             return None
-        if any(not table.rows for table in tables):
+        try:
+            other = with_values(case, {table.name: table for table in tables})
+        except KeyError:
             return None
-        other = with_values(case, {table.name: table for table in tables})
         found = self.still(other, code_of(outcome))
-        return (other, found) if found else None
+        return self.query(other, found) if found else None
 
 
 def smaller_tables(tables):
@@ -175,7 +176,9 @@ def with_values(node, tables):
         return None
     if isinstance(node, Table):
         table = tables[node.name]
-        names = tuple(column.name for column in table.columns)
-        rows = [[cell(column.type, row[column.name]) for column in table.columns] for row in table.rows]
-        return Rows(rows, node.alias, names)
+        columns = [column for column in table.columns if column.type not in NESTED]
+        rows = [[cell(column.type, row[column.name]) for column in columns] for row in table.rows]
+        if not rows:
+            raise KeyError(f"{table.name} has no rows")
+        return Rows(rows, node.alias, tuple(column.name for column in columns))
     return node.with_kids(tuple(with_values(kid, tables) for kid in node.kids()))

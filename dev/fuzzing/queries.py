@@ -314,7 +314,7 @@ class Queries(Expressions, Subqueries):
         scope = Scope([], None, leaves=list(merged.values()) + rest)
         source = Join(kind, left, right, using=names, label="using")
         where = self.plain_condition(scope) if dice.random() < 0.5 else None
-        if dice.flip(0.25, "star") and not any(c.type in NESTED for c in first.columns + second.columns):
+        if depth == 2 and dice.flip(0.25, "star") and not any(c.type in NESTED for c in first.columns + second.columns):
             columns = list(names) + [f"{r.alias}.{c.name}" for r in (first, second) for c in r.columns if c.name not in names]
             return Select([Star(columns)], source, where)
         if dice.random() < 0.3:

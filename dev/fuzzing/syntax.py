@@ -191,9 +191,21 @@ class Rows(Node):
         return self.changed(rows=tuple(tuple(kids[at : at + width]) for at in range(0, len(kids), width)))
 
     def simpler(self):
-        if len(self.rows) > 1:
-            for at in range(len(self.rows)):
-                yield self.changed(rows=self.rows[:at] + self.rows[at + 1 :])
+        step = len(self.rows) // 2
+        while step:
+            for start in range(0, len(self.rows), step):
+                rows = self.rows[:start] + self.rows[start + step :]
+                if rows:
+                    yield self.changed(rows=rows)
+            step //= 2
+        step = len(self.names) // 2
+        while step:
+            for at in range(0, len(self.names), step):
+                names = self.names[:at] + self.names[at + step :]
+                if names:
+                    rows = tuple(row[:at] + row[at + step :] for row in self.rows)
+                    yield self.changed(rows=rows, names=names)
+            step //= 2
 
     def sql(self, to):
         rows = ", ".join("(" + ", ".join(cell.sql(to) for cell in row) + ")" for row in self.rows)
