@@ -102,6 +102,9 @@ def main():
     cases, statements = sum(total["oracles"].values()), sum(result.statements for result in results)
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(total["statuses"].items()))
     oracles = ", ".join(f"{count} {name}" for name, count in sorted(total["oracles"].items()))
+    kinds = collections.Counter(finding.kind for finding in findings)
+    if kinds:
+        print("\ndifferences: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
     print(f"\nseed {options.seed}: {cases} cases ({oracles}), {statements} statements in {seconds:.0f} s: {statuses}")
     return 1 if findings or ended else 0
 

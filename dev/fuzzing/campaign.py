@@ -186,6 +186,8 @@ def features(case, tables):
                     found.add("file-groups")
                 if not file.rows:
                     found.add("file-empty")
+            if table.empty_partition and any(name == table.name and form in ("partitions", "projection") for name, form in used):
+                found.add("empty-partition")
             if any(field.required for column in table.columns for field in column.fields):
                 found.add("file-required-fields")
     return tuple(sorted(found))

@@ -1,6 +1,6 @@
 """Random scalar expressions and conditions. `Expressions` is mixed with `Subqueries` in queries.py."""
 
-from fuzzing.schema import ARRAY, TEXTS
+from fuzzing.schema import ARRAY, NESTED, TEXTS
 from fuzzing.syntax import (
     BIGINT,
     BOOLEAN,
@@ -52,6 +52,8 @@ class Expressions:
         if type == BOOLEAN:
             return Expression(type, dice.choice(["true", "false"]))
         day = f"2024-01-{dice.randint(1, 28):02}"
+        if type == DATE and dice.flip(0.03, "far-date"):
+            day = "2500-06-01"
         text = f"DATE '{day}'" if type == DATE else f"TIMESTAMP '{day} {dice.randint(0, 23):02}:00:00.000'"
         return Expression(type, text)
 
@@ -139,6 +141,8 @@ class Expressions:
             choices.append((8, "nan-comparison", self.nan_comparison))
         if scope.nested(ARRAY):
             choices.append((4, "contains", self.contains))
+        if any(scope.nested(type) for type in NESTED):
+            choices.append((3, "nested-null-test", self.nested_null_test))
         if depth > 0:
             choices += [
                 (12, "and-or", self.and_or),
@@ -179,6 +183,12 @@ class Expressions:
         """IS NULL."""
         part = self.expression(self.dice.choice(SCALARS), scope, depth)
         return Expression(BOOLEAN, f"($0 IS {self.dice.choice(['', 'NOT '])}NULL)", (part,), nan=False)
+
+    def nested_null_test(self, scope, depth):
+        """IS NULL of a struct, an array or a map as a whole."""
+        leaf, _ = self.dice.choice([pair for type in NESTED for pair in scope.nested(type)])
+        text = f"($0 IS {self.dice.choice(['', 'NOT '])}NULL)"
+        return Expression(BOOLEAN, text, (leaf,), label="nested-null-test", nan=False)
 
     def in_list(self, scope, depth):
         """IN over constants."""

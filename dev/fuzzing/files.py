@@ -203,19 +203,20 @@ def write(table, form, root):
 def write_partitioned(table, form, name, folder):
     """The forms `partitions` and `projection`."""
     values, group = write_partitions(folder, table), table.columns[-1]
-    empty = EMPTY_PARTITION[group.type]
-    plan = table.files[0].plan
-    write_parquet(folder / partition_folder(empty) / "none.parquet", table.columns[:-1], [], plan)
+    if table.empty_partition:
+        empty = EMPTY_PARTITION[group.type]
+        write_parquet(folder / partition_folder(empty) / "none.parquet", table.columns[:-1], [], table.files[0].plan)
+        values = values + [empty]
     columns = ", ".join(f"`{column.name}` {hive(column)}" for column in table.columns[:-1])
     head = f"CREATE EXTERNAL TABLE {name} ({columns}) PARTITIONED BY (`g` {hive(group)}) STORED AS PARQUET"
     if form == "projection":
         kind = "'integer', 'projection.g.range' = '-50,100'"
         if group.type == VARCHAR:
-            kind = f"'enum', 'projection.g.values' = '{','.join(values + [empty])}'"
+            kind = f"'enum', 'projection.g.values' = '{','.join(values)}'"
         properties = f"TBLPROPERTIES ('projection.enabled' = 'true', 'projection.g.type' = {kind})"
         return [f"{head} LOCATION '{folder.as_uri()}/' {properties}"]
     statements = [f"{head} LOCATION '{folder.as_uri()}/'"]
-    for value in values + [empty]:
+    for value in values:
         # A location is taken as it stands: nothing in it is an escape.
         place = f"{folder.as_uri()}/{partition_folder(value)}/"
         literal = value if group.type == INTEGER else f"'{value}'"

@@ -133,6 +133,8 @@ def smaller_tables(tables):
 
 def smaller_table(table):
     """Tables with fewer files, rows, columns or peculiarities."""
+    if table.empty_partition:
+        yield dataclasses.replace(table, empty_partition=False)
     for at in range(len(table.files) if len(table.files) > 1 else 0):
         yield dataclasses.replace(table, files=table.files[:at] + table.files[at + 1 :])
     if len(table.files) > 1:

@@ -71,12 +71,12 @@ class InForms(Asked):
 
 
 class Repeated(Asked):
-    """The same query three times."""
+    """The same query twice."""
 
     oracle = "repeat"
 
     def pair(self):
-        return [self.query.sql(OWLAKE)] * 3
+        return [self.query.sql(OWLAKE)] * 2
 
 
 class Parted(Node):

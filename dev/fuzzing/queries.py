@@ -228,7 +228,11 @@ class Queries(Expressions, Subqueries):
         source, relations = self.source(outer, depth)
         scope = Scope(relations, outer)
         where = self.condition(scope, 3) if dice.random() < 0.65 else None
-        return Select(self.scalar_items(scope, dice.randint(1, 4)), source, where, distinct=dice.flip(0.12, "distinct"))
+        items = self.scalar_items(scope, dice.randint(1, 4))
+        nested = [leaf for type in NESTED for leaf, _ in scope.nested(type)]
+        if nested and depth == 2 and dice.flip(0.3, "nested-result"):
+            return Select(items + [dice.choice(nested)], source, where)
+        return Select(items, source, where, distinct=dice.flip(0.12, "distinct"))
 
     def grouped(self, outer, depth):
         """GROUP BY in every form, HAVING."""
@@ -411,7 +415,7 @@ class Queries(Expressions, Subqueries):
         alias, beside = self.alias(), self.alias()
         inner = Select([Expression(BIGINT, "CAST(5 AS bigint)")])
         nested = With([("m0", inner)], Select([Expression(BIGINT, "m0.c0", alias="m0")], CommonTable("m0", "m0")))
-        if any(isinstance(item, Star) for item in getattr(body, "items", ())):
+        if any(isinstance(item, Star) or item.type in NESTED for item in getattr(body, "items", ())):
             return body
         columns = [Expression(c.type, f"{alias}.{c.name}", nan=c.nan, alias=alias) for c in result_columns(body)]
         last = Expression(BIGINT, f"{beside}.c0", alias=beside)
@@ -420,7 +424,7 @@ class Queries(Expressions, Subqueries):
     def in_order(self, body):
         """ORDER BY all columns, so that LIMIT leaves nothing open; or by a subquery besides."""
         dice = self.dice
-        if any(isinstance(item, Star) for item in getattr(body, "items", ())):
+        if any(isinstance(item, Star) or item.type in NESTED for item in getattr(body, "items", ())):
             return body
         count = len(body.names)
         if dice.flip(0.3, "order-by"):
@@ -443,4 +447,6 @@ class Queries(Expressions, Subqueries):
         scope = Scope([Relation(body.source.alias, list(table.columns), True)], None, place="order-by")
         if any("(" in item.text and item.text.startswith(("count", "sum", "max", "min", "avg", "bool")) for item in body.items):
             return order
-        return [Sort(self.expression(INTEGER, scope, 2), self.dice.random() < 0.5)] + order
+        key = self.expression(INTEGER, scope, 2)
+        # A number alone would be that of a column.
+        return [Sort(key, self.dice.random() < 0.5)] + order if key.parts or key.alias else order

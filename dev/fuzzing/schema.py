@@ -67,6 +67,8 @@ class Table:
     files: tuple
     forms: tuple
     partitioned: bool = False
+    # Whether there is a partition besides whose file has no rows.
+    empty_partition: bool = False
 
     @property
     def rows(self):
@@ -130,6 +132,9 @@ def scalar(dice, column):
     if column.type == BOOLEAN:
         return dice.random() < 0.5
     if column.type == DATE:
+        if dice.flip(0.04, "far-date"):
+            # Past what fits into nanoseconds.
+            return datetime.date(2500, 6, 1)
         return datetime.date(2024, 1, 1) + datetime.timedelta(dice.randint(-3, 40))
     return datetime.datetime(2024, 1, 1) + datetime.timedelta(hours=dice.randint(-30, 60), milliseconds=dice.choice([0, 0, 1, 999]))
 
@@ -195,7 +200,8 @@ def make_table(dice, name, nested, most_rows):
         files.append(File(tuple(rows), dataclasses.replace(plan, leave_out=leave_out)))
     if dice.flip(0.3, "empty-file"):
         files.insert(dice.randint(0, len(files)), File((), file_plan(dice, columns, 0)))
-    return Table(name, tuple(columns), tuple(files), forms(dice, columns, partitioned), partitioned)
+    empty = partitioned and dice.flip(0.5, "empty-partition")
+    return Table(name, tuple(columns), tuple(files), forms(dice, columns, partitioned), partitioned, empty)
 
 
 def forms(dice, columns, partitioned):
