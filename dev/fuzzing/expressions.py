@@ -62,6 +62,8 @@ class Expressions:
         dice = self.dice
         around = bool(scope.around) and dice.flip(0.15, "outer-reference")
         found = scope.leaves(type, around) or scope.leaves(type)
+        plain = [leaf for leaf in found if not leaf.parts]
+        found = plain if plain and dice.random() < 0.5 else found
         return dice.choice(found) if found else self.literal(type)
 
     def number_type(self):
@@ -178,6 +180,25 @@ class Expressions:
         else:
             test = compare(dice.choice(list(SIGNS)), leaf, self.literal(DOUBLE), "nan-comparison")
         return Expression(BOOLEAN, "(NOT $0)", (test,), label="not") if dice.flip(0.5, "not") else test
+
+    def filter(self, scope):
+        """A condition on one column, such as statistics decide."""
+        choices = [(4, "comparison", self.plain_comparison), (3, "null-test", self.plain_null_test), (3, "in-list", self.in_list)]
+        choices += [(2, "between", self.between), (1, "like", self.like), (1, "distinct-from", self.distinct_from)]
+        if any(leaf.nan for leaf in scope.own):
+            choices.append((6, "nan-comparison", self.nan_comparison))
+        test = self.dice.among(choices)[1](scope, 0)
+        return Expression(BOOLEAN, "(NOT $0)", (test,), label="not") if self.dice.flip(0.25, "not") else test
+
+    def plain_comparison(self, scope, depth):
+        """A column with a constant."""
+        leaf = self.dice.choice([leaf for leaf in scope.own if leaf.type in SCALARS])
+        return compare(self.dice.choice(list(SIGNS)), leaf, self.literal(leaf.type))
+
+    def plain_null_test(self, scope, depth):
+        """A column IS NULL."""
+        leaf = self.dice.choice([leaf for leaf in scope.own if leaf.type in SCALARS])
+        return Expression(BOOLEAN, f"($0 IS {self.dice.choice(['', 'NOT '])}NULL)", (leaf,), nan=False)
 
     def null_test(self, scope, depth):
         """IS NULL."""

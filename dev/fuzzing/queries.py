@@ -248,6 +248,8 @@ class Queries(Expressions, Subqueries):
             choices = [(6, "group-by", "plain"), (2, "group-by", "ordinals"), (1, "rollup", "rollup"), (1, "cube", "cube")]
             form = dice.among(choices + [(1, "grouping-sets", "sets")])[1]
             sets = [tuple(sorted(dice.sample(range(len(keys)), dice.randint(0, len(keys))))) for _ in range(dice.randint(1, 3))]
+            # DuckDB forgets an empty set that is there twice.
+            sets = list(dict.fromkeys(sets))
             grouping = Grouping(form, keys, sets if form == "sets" else ())
         select = Select(items, source, where, grouping)
         if dice.flip(0.35, "having"):
@@ -302,6 +304,38 @@ class Queries(Expressions, Subqueries):
                 made(BIGINT, "count($2)", total + rows),
             ]
         return dice.choice(found)
+
+    def filtered(self, outer, depth):
+        """One table and conditions that its files' statistics decide; or its first rows by a column."""
+        dice = self.dice
+        source, relation = self.table(Scope([], outer))
+        scope = Scope([relation], outer)
+        where = self.filter(scope)
+        if dice.random() < 0.3:
+            where = both(where, self.filter(scope))
+        leaves = [leaf for leaf in scope.own if leaf.type in SCALARS]
+        items = [dice.choice(leaves) for _ in range(dice.randint(1, 3))]
+        if dice.random() < 0.3:
+            return Select([self.aggregate(dice.choice(SCALARS), scope) for _ in range(2)], source, where if dice.random() < 0.7 else None)
+        return Select(items, source, where)
+
+    def asked(self, outer, depth):
+        """One table and one subquery, where its being NULL matters; or as a value."""
+        dice = self.dice
+        if not dice.on("subqueries"):
+            return self.filtered(outer, depth)
+        source, relation = self.table(Scope([], outer))
+        scope = Scope([relation], outer)
+        items = [self.leaf(dice.choice(SCALARS), scope) for _ in range(2)]
+        place = "select" if dice.flip(0.25, "subquery-in-select") else "where"
+        inner = scope.at(place)
+        if place == "select" and dice.random() < 0.4:
+            value = self.scalar_subquery(dice.choice((INTEGER, BIGINT, VARCHAR)), inner, 0)
+        else:
+            value = self.in_context(dice.among(self.subquery_conditions())[1](inner, 0), scope)
+        if place == "select":
+            return Select(items + [value], source, self.filter(scope) if dice.random() < 0.3 else None)
+        return Select(items, source, value)
 
     def using(self, outer, depth):
         """JOIN ... USING, with merged columns and `*`."""
@@ -383,7 +417,9 @@ class Queries(Expressions, Subqueries):
     def simple(self, outer, depth):
         """A query without WITH."""
         choices = [
-            (9, "plain-select", self.plain),
+            (7, "plain-select", self.plain),
+            (4, "filtered", self.filtered),
+            (5, "asked", self.asked),
             (5, "aggregation", self.grouped),
             (2, "windows", self.windows),
             (2, "set-operations", self.set_operation),

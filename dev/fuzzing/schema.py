@@ -122,7 +122,7 @@ def scalar(dice, column):
     if column.type in (INTEGER, BIGINT):
         return dice.randint(-2, 6) if dice.random() < 0.9 else dice.randint(-40, 90)
     if column.type == DOUBLE:
-        if column.nan and dice.on("nan") and dice.random() < 0.3:
+        if column.nan and dice.on("nan") and dice.random() < 0.4:
             return dice.choice([math.nan, math.nan, math.inf, -math.inf, -0.0])
         return dice.choice([-0.0, 0.0]) if dice.random() < 0.15 else dice.randint(-8, 12) / 4
     if column.type == DECIMAL:
@@ -177,7 +177,8 @@ def make_table(dice, name, nested, most_rows):
             Column("m", MAP),
             Column("sa", STRUCTS, fields=struct_fields(dice.flip(0.4, "required-fields"))),
         ]
-        columns += [column for column in candidates if dice.flip(0.8, column.type.replace(" ", "-"))]
+        chances = {STRUCT: 0.85, ARRAY: 0.7, MAP: 0.7, STRUCTS: 0.4}
+        columns += [column for column in candidates if dice.flip(chances[column.type], column.type.replace(" ", "-"))]
     partitioned = dice.flip(0.7, "partitions")
     group = dice.choice([Column("g", INTEGER), Column("g", VARCHAR), Column("g", DATE), Column("g", TIMESTAMP)])
     columns.append(dataclasses.replace(group, required=partitioned))
@@ -188,10 +189,12 @@ def make_table(dice, name, nested, most_rows):
         here = min(left, dice.choice([1, 3, 6, 12, 40]))
         left -= here
         empty = [c.name for c in columns if not c.required and dice.flip(0.1, "null-columns")]
+        # What a column's statistics say matters most where its values are few.
+        few = {c.name: [value(dice, c) for _ in range(2)] for c in columns if dice.flip(0.35, "few-values")}
         rows = []
         for _ in range(here):
             number += 1
-            row = {column.name: None if column.name in empty else value(dice, column) for column in columns}
+            row = {c.name: None if c.name in empty else dice.choice(few[c.name]) if c.name in few else value(dice, c) for c in columns}
             row["id"] = number
             row["g"] = dice.choice(groups) if row["g"] is not None else None
             rows.append(row)

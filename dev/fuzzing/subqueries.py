@@ -47,7 +47,8 @@ class Subqueries:
         """A relation and condition inside: `(source, scope, condition)`, mostly correlated."""
         dice = self.dice
         self.levels += 1
-        source, relations = self.source(scope, depth if not single else 0, single)
+        simple = single or dice.random() < 0.6
+        source, relations = self.source(scope, 0 if simple else depth, single)
         inner = Scope(relations, scope)
         where = self.correlation(inner) if inner.around and dice.random() < 0.75 else None
         if dice.random() < 0.4:
@@ -231,6 +232,14 @@ class Subqueries:
         rows = Rows([[value]], alias, ("n",))
         leaf = Expression(type, f"{alias}.n", alias=alias, nan=value.nan)
         return Select([leaf], rows)
+
+    def in_context(self, test, scope):
+        """A condition where NULL has to stay what it is."""
+        other = self.filter(scope)
+        texts = ["$0", "$0", "(NOT $0)", "($0 OR $1)", "($1 OR $0)", "($0 AND $1)", "(NOT ($0 OR $1))", "($0 IS NULL)"]
+        texts += ["coalesce($0, $1)", "CASE WHEN $0 THEN $1 ELSE true END", "CASE WHEN $1 THEN $0 ELSE false END", "($0 = $1)"]
+        text = self.dice.choice(texts)
+        return Expression(BOOLEAN, text, (test, other) if "$1" in text else (test,), nan=False)
 
     def lateral(self, scope, depth):
         """A query that uses the relations to its left, for LATERAL; `(query, relation)`."""
