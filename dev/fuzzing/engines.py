@@ -18,8 +18,11 @@ class Refused(Exception):
     """A statement that an engine did not answer."""
 
     def __init__(self, code, text):
-        super().__init__(f"{code}: {text}")
+        super().__init__(code, text)
         self.code, self.text = code, text
+
+    def __str__(self):
+        return f"{self.code}: {self.text}"
 
 
 class Server:
@@ -73,6 +76,8 @@ class Connection:
 
     def __init__(self, url, database):
         self.statements = 0
+        # The families of the last answer's columns.
+        self.families = []
         self.database = adbc_driver_flightsql.connect(url)
         self.connection = adbc_driver_manager.AdbcConnection(self.database)
         self.rows(f"CREATE DATABASE IF NOT EXISTS {database}")
@@ -93,6 +98,7 @@ class Connection:
             raise refusal(error) from None
         finally:
             statement.close()
+        self.families = [family(str(field.type)) for field in table.schema]
         columns = [column.to_pylist() for column in table.columns]
         return list(zip(*columns)) if columns else []
 
@@ -123,6 +129,12 @@ MACROS = {
     "WHEN list_count(l) < len(l) THEN NULL ELSE false END",
     "cardinality_of(l)": "len(l)",
 }
+
+
+def family(type):
+    """Whether a type of Arrow or DuckDB is of whole numbers, decimals, doubles, or of something else."""
+    names = {"int": "integer", "bigint": "integer", "hugeint": "integer", "decimal": "decimal", "double": "double"}
+    return next((found for name, found in names.items() if type.lower().startswith(name)), "other")
 
 
 class Duck:
@@ -160,3 +172,7 @@ class Duck:
             raise Refused(type(error).__name__, str(error).strip().split("\n")[0]) from None
         except (ValueError, OverflowError) as error:
             raise Refused("PYTHON", str(error)) from None
+
+    def families(self, sql):
+        """The families of a query's columns."""
+        return [family(row[1]) for row in self.rows(f"DESCRIBE SELECT * FROM ({sql}) q_q")]

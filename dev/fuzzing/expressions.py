@@ -172,13 +172,15 @@ class Expressions:
         """A comparison of a column that holds NaN, as conditions on statistics are."""
         dice = self.dice
         leaf = dice.choice([leaf for leaf in scope.own if leaf.nan])
+        # Often such as hold for every finite value.
+        low, high = (-3, 4) if dice.random() < 0.4 else sorted(dice.randint(-8, 12) / 4 for _ in range(2))
+        low, high = Expression(DOUBLE, f"{low}E0"), Expression(DOUBLE, f"{high}E0")
         if dice.random() < 0.3:
-            low, high = sorted(dice.randint(-8, 12) / 4 for _ in range(2))
-            parts = (leaf, Expression(DOUBLE, f"{low}E0"), Expression(DOUBLE, f"{high}E0"))
             duckdb = "(ieee_ge($0, $1) AND ieee_le($0, $2))"
-            test = Expression(BOOLEAN, "($0 BETWEEN $1 AND $2)", parts, duckdb, label="nan-comparison", nan=False)
+            test = Expression(BOOLEAN, "($0 BETWEEN $1 AND $2)", (leaf, low, high), duckdb, label="nan-comparison", nan=False)
         else:
-            test = compare(dice.choice(list(SIGNS)), leaf, self.literal(DOUBLE), "nan-comparison")
+            sign = dice.choice(list(SIGNS))
+            test = compare(sign, leaf, low if sign in (">", ">=") else high, "nan-comparison")
         return Expression(BOOLEAN, "(NOT $0)", (test,), label="not") if dice.flip(0.5, "not") else test
 
     def filter(self, scope):
@@ -186,7 +188,7 @@ class Expressions:
         choices = [(4, "comparison", self.plain_comparison), (3, "null-test", self.plain_null_test), (3, "in-list", self.in_list)]
         choices += [(2, "between", self.between), (1, "like", self.like), (1, "distinct-from", self.distinct_from)]
         if any(leaf.nan for leaf in scope.own):
-            choices.append((6, "nan-comparison", self.nan_comparison))
+            choices.append((9, "nan-comparison", self.nan_comparison))
         test = self.dice.among(choices)[1](scope, 0)
         return Expression(BOOLEAN, "(NOT $0)", (test,), label="not") if self.dice.flip(0.25, "not") else test
 

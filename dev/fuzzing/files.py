@@ -212,7 +212,7 @@ def write_partitioned(table, form, name, folder):
     if form == "projection":
         kind = "'integer', 'projection.g.range' = '-50,100'"
         if group.type == VARCHAR:
-            kind = f"'enum', 'projection.g.values' = '{','.join(values)}'"
+            kind = f"'enum', 'projection.g.values' = '{','.join(values or ['none'])}'"
         properties = f"TBLPROPERTIES ('projection.enabled' = 'true', 'projection.g.type' = {kind})"
         return [f"{head} LOCATION '{folder.as_uri()}/' {properties}"]
     statements = [f"{head} LOCATION '{folder.as_uri()}/'"]

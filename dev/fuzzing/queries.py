@@ -177,7 +177,7 @@ class Queries(Expressions, Subqueries):
             if choice == "distinct":
                 return Expression(BIGINT, "count(DISTINCT $0)", (self.leaf(dice.choice(SCALARS), scope),), nan=False)
             if choice == "count_if":
-                return Expression(BIGINT, "count_if($0)", (self.plain_condition(scope),), nan=False)
+                return Expression(BIGINT, "count_if($0)", (self.plain_condition(scope),), "count(*) FILTER (WHERE $0)", nan=False)
             small = [leaf for leaf in scope.own if leaf.type in INTEGERS and not leaf.text.endswith("big")]
             if choice in ("sum", "filter") and small:
                 parts = (dice.choice(small), self.plain_condition(scope))
@@ -316,7 +316,12 @@ class Queries(Expressions, Subqueries):
         leaves = [leaf for leaf in scope.own if leaf.type in SCALARS]
         items = [dice.choice(leaves) for _ in range(dice.randint(1, 3))]
         if dice.random() < 0.3:
-            return Select([self.aggregate(dice.choice(SCALARS), scope) for _ in range(2)], source, where if dice.random() < 0.7 else None)
+            items = [self.aggregate(dice.choice(SCALARS), scope) for _ in range(2)]
+            last = scope.own[-1]
+            if dice.random() < 0.5 and not last.parts and not last.nan:
+                # That of the partitions, where there are some.
+                items.append(Expression(last.type, dice.choice(["max($0)", "min($0)"]), (last,)))
+            return Select(items, source, where if dice.random() < 0.7 else None)
         return Select(items, source, where)
 
     def asked(self, outer, depth):
@@ -364,6 +369,11 @@ class Queries(Expressions, Subqueries):
     def sides(self, outer, depth, types):
         """A query with columns of these types, one side of a set operation."""
         dice = self.dice
+        if dice.random() < 0.6:
+            # Columns as they are have rows in common.
+            source, relation = self.table(Scope([], outer))
+            scope = Scope([relation], outer)
+            return Select([self.leaf(type, scope) for type in types], source, self.filter(scope) if dice.random() < 0.2 else None)
         source, relations = self.source(outer, depth)
         scope = Scope(relations, outer)
         where = self.condition(scope, 2) if dice.random() < 0.5 else None
@@ -372,7 +382,9 @@ class Queries(Expressions, Subqueries):
     def set_operation(self, outer, depth):
         """UNION, INTERSECT, EXCEPT, with ALL or without, of columns whose types differ."""
         dice = self.dice
-        left = [dice.choice(SCALARS[:5] + (DATE, INTEGER, TIMESTAMP)) for _ in range(dice.randint(1, 3))]
+        left = [dice.choice(SCALARS[:5] + (DATE, INTEGER, TIMESTAMP)) for _ in range(dice.choice((1, 1, 2, 3)))]
+        if dice.random() < 0.3:
+            left = [INTEGER]
         right = list(left)
         if dice.flip(0.4, "mixed-types"):
             right = [self.number_type() if type in (INTEGER, BIGINT, DOUBLE, DECIMAL) else type for type in left]
@@ -418,11 +430,11 @@ class Queries(Expressions, Subqueries):
         """A query without WITH."""
         choices = [
             (7, "plain-select", self.plain),
-            (4, "filtered", self.filtered),
+            (5, "filtered", self.filtered),
             (5, "asked", self.asked),
             (5, "aggregation", self.grouped),
             (2, "windows", self.windows),
-            (2, "set-operations", self.set_operation),
+            (2.5, "set-operations", self.set_operation),
             (1.2, "labelled-union", self.labelled_union),
         ]
         if not self.common and outer is None:

@@ -169,6 +169,8 @@ def make_table(dice, name, nested, most_rows):
     """A random table."""
     columns = [Column("id", BIGINT, unique=True, required=True), Column("k", INTEGER)]
     columns += dice.sample(FLAT, dice.randint(4, 8))
+    if not nested and dice.flip(0.5, "nan") and not any(column.nan for column in columns):
+        columns.append(next(column for column in FLAT if column.nan))
     if nested:
         required = dice.flip(0.6, "required-fields")
         candidates = [
@@ -190,7 +192,7 @@ def make_table(dice, name, nested, most_rows):
         left -= here
         empty = [c.name for c in columns if not c.required and dice.flip(0.1, "null-columns")]
         # What a column's statistics say matters most where its values are few.
-        few = {c.name: [value(dice, c) for _ in range(2)] for c in columns if dice.flip(0.35, "few-values")}
+        few = {c.name: [value(dice, c), math.nan if c.nan and dice.on("nan") else value(dice, c)] for c in columns if dice.flip(0.35, "few-values")}
         rows = []
         for _ in range(here):
             number += 1
