@@ -21,11 +21,19 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=2000, help="cases; most are one query to each engine")
     parser.add_argument("--jobs", type=int, default=2, help="processes that ask the one server")
-    parser.add_argument("--without", action="append", default=[], metavar="NAME[,NAME]", help="constructs or oracles to leave out")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME[,NAME]",
+        help="constructs or oracles to leave out",
+    )
     parser.add_argument("--only-oracle", metavar="NAME", help="duckdb, tlp, norec, forms or repeat")
     parser.add_argument("--data-set", type=int, help="one data set of the seed")
     parser.add_argument("--query", type=int, help="one query of it")
-    parser.add_argument("--minimise", type=int, default=2, metavar="N", help="differences of a kind to minimise, per data set")
+    parser.add_argument(
+        "--minimise", type=int, default=2, metavar="N", help="differences of a kind to minimise, per data set"
+    )
     parser.add_argument("--seconds", type=float, default=15, help="time for a step of the minimiser")
     parser.add_argument("--show", type=int, default=40, help="groups of differences to print")
     parser.add_argument("--verbose", action="store_true", help="print every query")
@@ -46,7 +54,15 @@ def tasks(options, server):
         start, end = (options.query, options.query + 1) if options.query is not None else (0, PER_DATA_SET)
         return [Task(server.url, str(server.lake), options.seed, options.data_set, start, end, *rest)]
     return [
-        Task(server.url, str(server.lake), options.seed, number, 0, min(PER_DATA_SET, options.count - number * PER_DATA_SET), *rest)
+        Task(
+            server.url,
+            str(server.lake),
+            options.seed,
+            number,
+            0,
+            min(PER_DATA_SET, options.count - number * PER_DATA_SET),
+            *rest,
+        )
         for number in range((options.count + PER_DATA_SET - 1) // PER_DATA_SET)
     ]
 
@@ -93,7 +109,10 @@ def main():
         server.stop()
     seconds = time.monotonic() - begun
     findings = [finding for result in results for finding in result.findings]
-    total = {name: sum((getattr(r, name) for r in results), collections.Counter()) for name in ("statuses", "refusals", "unanswered", "constructs", "oracles")}
+    total = {
+        name: sum((getattr(r, name) for r in results), collections.Counter())
+        for name in ("statuses", "refusals", "unanswered", "constructs", "oracles")
+    }
     print_findings(findings, options.show)
     print_counter("refused:", total["refusals"])
     print_counter("not compared:", total["unanswered"], 10)
@@ -105,7 +124,9 @@ def main():
     kinds = collections.Counter(finding.kind for finding in findings)
     if kinds:
         print("\ndifferences: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
-    print(f"\nseed {options.seed}: {cases} cases ({oracles}), {statements} statements in {seconds:.0f} s: {statuses}")
+    print(
+        f"\nseed {options.seed}: {cases} cases ({oracles}), {statements} statements in {seconds:.0f} s: {statuses}"
+    )
     return 1 if findings or ended else 0
 
 

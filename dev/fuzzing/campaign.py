@@ -9,7 +9,17 @@ from fuzzing import files
 from fuzzing.dice import Dice
 from fuzzing.engines import Connection, Duck, Refused
 from fuzzing.minimise import Minimiser
-from fuzzing.oracles import AGREE, DIFFERENT, LEDGER, REFUSED, Judge, Outcome, byte_faults, make_case, used_tables
+from fuzzing.oracles import (
+    AGREE,
+    DIFFERENT,
+    Judge,
+    LEDGER,
+    Outcome,
+    REFUSED,
+    byte_faults,
+    make_case,
+    used_tables,
+)
 from fuzzing.schema import FilePlan, make_tables
 from fuzzing.syntax import labels
 
@@ -119,7 +129,10 @@ class Campaign:
             statement = case.pair()[0]
             self.cases.setdefault(statement, (index, case))
         if self.task.verbose:
-            print(f"{self.task.number}/{index} {outcome.status} {outcome.detail}\n  {case.pair()[0]}", flush=True)
+            print(
+                f"{self.task.number}/{index} {outcome.status} {outcome.detail}\n  {case.pair()[0]}",
+                flush=True,
+            )
         return "connection refused" not in outcome.detail and "Unavailable" not in outcome.detail
 
     def found(self, index, case, outcome):
@@ -142,7 +155,9 @@ class Campaign:
         if not minimised:
             constructs = ("not minimised", group[1])
         script = write_script(case, outcome, [] if as_values else tables)
-        self.result.findings.append(Finding(place, outcome.kind, case.oracle, constructs, outcome.detail, script))
+        self.result.findings.append(
+            Finding(place, outcome.kind, case.oracle, constructs, outcome.detail, script)
+        )
         if minimised and self.task.verbose:
             print(f"{place}: {outcome.kind} {outcome.detail[:200]}\n{script}\n", flush=True)
 
@@ -178,7 +193,16 @@ def features(case, tables):
     for table in tables:
         if any(name == table.name and form not in ("plain", "csv", "json") for name, form in used):
             for file in table.files:
-                for name in ("statistics", "page_index", "order", "upper", "leave_out", "narrow", "unit", "twin"):
+                for name in (
+                    "statistics",
+                    "page_index",
+                    "order",
+                    "upper",
+                    "leave_out",
+                    "narrow",
+                    "unit",
+                    "twin",
+                ):
                     if getattr(file.plan, name) != getattr(usual, name):
                         found.add("file-" + name.replace("_", "-"))
                 found.update("file-" + name for name in file.plan.footer)
@@ -186,7 +210,9 @@ def features(case, tables):
                     found.add("file-groups")
                 if not file.rows:
                     found.add("file-empty")
-            if table.empty_partition and any(name == table.name and form in ("partitions", "projection") for name, form in used):
+            if table.empty_partition and any(
+                name == table.name and form in ("partitions", "projection") for name, form in used
+            ):
                 found.add("empty-partition")
             if any(field.required for column in table.columns for field in column.fields):
                 found.add("file-required-fields")
@@ -200,13 +226,28 @@ def write_script(case, outcome, tables):
         forms = sorted({form for name, form in used_tables(case) if name == table.name})
         columns = ", ".join(f"{column.name} {files.hive(column)}" for column in table.columns)
         required = [f"{c.name}.{f.name}" for c in table.columns for f in c.fields if f.required]
-        lines.append(f"-- table {table.name} ({columns}), read as {', '.join(forms)}" + (f"; required: {required}" if required else ""))
+        lines.append(
+            f"-- table {table.name} ({columns}), read as {', '.join(forms)}"
+            + (f"; required: {required}" if required else "")
+        )
         for file in table.files:
             usual = FilePlan()
             plan = {k: v for k, v in dataclasses.asdict(file.plan).items() if v != getattr(usual, k)}
             lines.append(f"--   file {plan}")
             for row in file.rows:
-                lines.append("--     " + repr(tuple(files.plain_text(row[c.name]) if c.type in ("date", "timestamp") and row[c.name] is not None else row[c.name] for c in table.columns)))
+                lines.append(
+                    "--     "
+                    + repr(
+                        tuple(
+                            (
+                                files.plain_text(row[c.name])
+                                if c.type in ("date", "timestamp") and row[c.name] is not None
+                                else row[c.name]
+                            )
+                            for c in table.columns
+                        )
+                    )
+                )
     lines += [f"{statement};" for statement in outcome.statements]
     if outcome.ours or outcome.theirs:
         whose = "DuckDB" if case.oracle == "duckdb" else "the second statement"

@@ -111,7 +111,9 @@ class Connection:
 def refusal(error):
     """An error of the driver with the server's code."""
     text = str(error)
-    found = re.search(r"\b([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+): (?!\[FlightSQL\])(.*?)(?: \((?:\w+); [^()]*\).*)?$", text, re.S)
+    found = re.search(
+        r"\b([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+): (?!\[FlightSQL\])(.*?)(?: \((?:\w+); [^()]*\).*)?$", text, re.S
+    )
     return Refused(found.group(1), found.group(2)) if found else Refused("NO_CODE", text)
 
 
@@ -133,7 +135,13 @@ MACROS = {
 
 def family(type):
     """Whether a type of Arrow or DuckDB is of whole numbers, decimals, doubles, or of something else."""
-    names = {"int": "integer", "bigint": "integer", "hugeint": "integer", "decimal": "decimal", "double": "double"}
+    names = {
+        "int": "integer",
+        "bigint": "integer",
+        "hugeint": "integer",
+        "decimal": "decimal",
+        "double": "double",
+    }
     return next((found for name, found in names.items() if type.lower().startswith(name)), "other")
 
 

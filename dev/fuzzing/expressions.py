@@ -7,12 +7,12 @@ from fuzzing.syntax import (
     DATE,
     DECIMAL,
     DOUBLE,
+    Expression,
     INTEGER,
     NUMBERS,
     SCALARS,
     TIMESTAMP,
     VARCHAR,
-    Expression,
 )
 
 SIGNS = {"=": "eq", "<>": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
@@ -90,7 +90,11 @@ class Expressions:
     def case(self, type, scope, depth):
         """CASE WHEN."""
         inner = scope if scope.place != "where" else scope.at("case")
-        parts = [self.condition(inner, depth), self.expression(type, inner, depth), self.expression(type, inner, depth)]
+        parts = [
+            self.condition(inner, depth),
+            self.expression(type, inner, depth),
+            self.expression(type, inner, depth),
+        ]
         if self.dice.random() < 0.3:
             return Expression(type, "CASE WHEN $0 THEN $1 END", parts[:2], label="case")
         return Expression(type, "CASE WHEN $0 THEN $1 ELSE $2 END", parts, label="case")
@@ -116,15 +120,23 @@ class Expressions:
                 choices += [("($0 / 2)", "($0 // 2)"), ("($0 % 3)", None), ("greatest($*)", "largest($*)")]
                 choices += [("least($*)", "smallest($*)")]
             text, duckdb = dice.choice(choices)
-            return Expression(type, text, (leaf, self.literal(type))[: 2 if "$1" in text or "$*" in text else 1], duckdb)
+            return Expression(
+                type, text, (leaf, self.literal(type))[: 2 if "$1" in text or "$*" in text else 1], duckdb
+            )
         if type == DOUBLE:
-            return Expression(type, dice.choice(["($0 + $1)", "($0 * $1)", "($0 - $1)"]), (leaf, self.literal(type)))
+            return Expression(
+                type, dice.choice(["($0 + $1)", "($0 * $1)", "($0 - $1)"]), (leaf, self.literal(type))
+            )
         if type == VARCHAR:
             other = Expression(VARCHAR, "CAST($0 AS varchar)", (self.leaf(INTEGER, scope),))
             text = dice.choice(["($0 || $1)", "upper($0)", "substr($0, 1, 1)", "trim($0)", "reverse($0)"])
-            return Expression(type, text, (leaf, dice.choice([other, self.literal(type)]))[: 2 if "$1" in text else 1])
+            return Expression(
+                type, text, (leaf, dice.choice([other, self.literal(type)]))[: 2 if "$1" in text else 1]
+            )
         if type == DATE:
-            return Expression(type, dice.choice(["($0 + INTERVAL '1' DAY)", "date_trunc('month', $0)"]), (leaf,))
+            return Expression(
+                type, dice.choice(["($0 + INTERVAL '1' DAY)", "date_trunc('month', $0)"]), (leaf,)
+            )
         return Expression(type, "($0 - INTERVAL '2' HOUR)", (leaf,))
 
     def condition(self, scope, depth):
@@ -177,7 +189,14 @@ class Expressions:
         low, high = Expression(DOUBLE, f"{low}E0"), Expression(DOUBLE, f"{high}E0")
         if dice.random() < 0.3:
             duckdb = "(ieee_ge($0, $1) AND ieee_le($0, $2))"
-            test = Expression(BOOLEAN, "($0 BETWEEN $1 AND $2)", (leaf, low, high), duckdb, label="nan-comparison", nan=False)
+            test = Expression(
+                BOOLEAN,
+                "($0 BETWEEN $1 AND $2)",
+                (leaf, low, high),
+                duckdb,
+                label="nan-comparison",
+                nan=False,
+            )
         else:
             sign = dice.choice(list(SIGNS))
             test = compare(sign, leaf, low if sign in (">", ">=") else high, "nan-comparison")
@@ -185,8 +204,16 @@ class Expressions:
 
     def filter(self, scope):
         """A condition on one column, such as statistics decide."""
-        choices = [(4, "comparison", self.plain_comparison), (3, "null-test", self.plain_null_test), (3, "in-list", self.in_list)]
-        choices += [(2, "between", self.between), (1, "like", self.like), (1, "distinct-from", self.distinct_from)]
+        choices = [
+            (4, "comparison", self.plain_comparison),
+            (3, "null-test", self.plain_null_test),
+            (3, "in-list", self.in_list),
+        ]
+        choices += [
+            (2, "between", self.between),
+            (1, "like", self.like),
+            (1, "distinct-from", self.distinct_from),
+        ]
         if any(leaf.nan for leaf in scope.own):
             choices.append((9, "nan-comparison", self.nan_comparison))
         test = self.dice.among(choices)[1](scope, 0)
@@ -233,7 +260,9 @@ class Expressions:
     def like(self, scope, depth):
         """LIKE with a constant pattern."""
         pattern = self.dice.choice(["a%", "%b", "%", "_", "a_", "%ä%", "B%", "", "日%"])
-        return Expression(BOOLEAN, f"($0 {self.dice.choice(['', 'NOT '])}LIKE '{pattern}')", (self.leaf(VARCHAR, scope),))
+        return Expression(
+            BOOLEAN, f"($0 {self.dice.choice(['', 'NOT '])}LIKE '{pattern}')", (self.leaf(VARCHAR, scope),)
+        )
 
     def distinct_from(self, scope, depth):
         """IS DISTINCT FROM."""
@@ -244,7 +273,17 @@ class Expressions:
 
     def literal_predicate(self, scope, depth):
         """A condition without columns."""
-        text = self.dice.choice(["true", "false", "CAST(NULL AS boolean)", "(1 = 2)", "('a' < 'b')", "(NULL = 1)", "(2 IN (1, NULL))"])
+        text = self.dice.choice(
+            [
+                "true",
+                "false",
+                "CAST(NULL AS boolean)",
+                "(1 = 2)",
+                "('a' < 'b')",
+                "(NULL = 1)",
+                "(2 IN (1, NULL))",
+            ]
+        )
         return Expression(BOOLEAN, text, label="literal-predicate")
 
     def contains(self, scope, depth):
@@ -256,7 +295,9 @@ class Expressions:
     def and_or(self, scope, depth):
         """AND or OR of two."""
         word = self.dice.choice(["AND", "OR"])
-        return Expression(BOOLEAN, f"($0 {word} $1)", (self.condition(scope, depth), self.condition(scope, depth)))
+        return Expression(
+            BOOLEAN, f"($0 {word} $1)", (self.condition(scope, depth), self.condition(scope, depth))
+        )
 
     def negation(self, scope, depth):
         """NOT."""
@@ -271,8 +312,16 @@ class Expressions:
         choices = [
             ((number,), f"($0 <> 0 AND 10 / $0 {sign} 2)", f"($0 <> 0 AND 10 // $0 {sign} 2)"),
             ((number,), f"($0 = 0 OR 10 % $0 {sign} 1)", None),
-            ((number,), f"(CASE WHEN $0 <> 0 THEN 7 / $0 END {sign} 1)", f"(CASE WHEN $0 <> 0 THEN 7 // $0 END {sign} 1)"),
-            ((text,), f"($0 = '10' AND CAST($0 AS integer) {sign} 3)", f"($0 = '10' AND TRY_CAST($0 AS integer) {sign} 3)"),
+            (
+                (number,),
+                f"(CASE WHEN $0 <> 0 THEN 7 / $0 END {sign} 1)",
+                f"(CASE WHEN $0 <> 0 THEN 7 // $0 END {sign} 1)",
+            ),
+            (
+                (text,),
+                f"($0 = '10' AND CAST($0 AS integer) {sign} 3)",
+                f"($0 = '10' AND TRY_CAST($0 AS integer) {sign} 3)",
+            ),
         ]
         if arrays:
             array, _ = dice.choice(arrays)

@@ -15,10 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fuzzing import footer
-from fuzzing.schema import ARRAY, MAP, STRUCT, STRUCTS, FilePlan
+from fuzzing.schema import ARRAY, FilePlan, MAP, STRUCT, STRUCTS
 from fuzzing.syntax import BIGINT, BOOLEAN, DATE, DECIMAL, DOUBLE, INTEGER, TIMESTAMP, VARCHAR
 
-HIVE = {INTEGER: "int", VARCHAR: "string", ARRAY: "array<int>", MAP: "map<string,int>", DECIMAL: "decimal(12,2)"}
+HIVE = {
+    INTEGER: "int",
+    VARCHAR: "string",
+    ARRAY: "array<int>",
+    MAP: "map<string,int>",
+    DECIMAL: "decimal(12,2)",
+}
 ARROW = {
     INTEGER: pa.int32(),
     BIGINT: pa.int64(),
@@ -122,7 +128,11 @@ def plain_text(value):
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return "NaN" if math.isnan(value) else ("-" if value < 0 else "") + "Infinity" if math.isinf(value) else repr(value)
+        return (
+            "NaN"
+            if math.isnan(value)
+            else ("-" if value < 0 else "") + "Infinity" if math.isinf(value) else repr(value)
+        )
     if isinstance(value, datetime.datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03}"
     return str(value)
@@ -150,9 +160,17 @@ def write_lines(folder, table, form):
         lines = []
         for row in file.rows:
             if form == "csv":
-                lines.append("\x01".join("\\N" if row[c.name] is None else plain_text(row[c.name]) for c in table.columns))
+                lines.append(
+                    "\x01".join(
+                        "\\N" if row[c.name] is None else plain_text(row[c.name]) for c in table.columns
+                    )
+                )
             else:
-                lines.append(json.dumps({c.name: json_value(c, row[c.name]) for c in table.columns}, ensure_ascii=False))
+                lines.append(
+                    json.dumps(
+                        {c.name: json_value(c, row[c.name]) for c in table.columns}, ensure_ascii=False
+                    )
+                )
         (folder / f"part-{at}.txt").write_text("".join(line + "\n" for line in lines))
 
 
@@ -189,9 +207,13 @@ def write(table, form, root):
         return [f"CREATE EXTERNAL TABLE {name} ({columns}) {location}"]
     if form == "json":
         write_lines(folder, table, form)
-        return [f"CREATE EXTERNAL TABLE {name} ({columns}) ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe' {location}"]
+        return [
+            f"CREATE EXTERNAL TABLE {name} ({columns}) ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe' {location}"
+        ]
     if form == "plain":
-        write_parquet(folder / "all.parquet", table.columns, table.rows, FilePlan(statistics=False, dictionary=False))
+        write_parquet(
+            folder / "all.parquet", table.columns, table.rows, FilePlan(statistics=False, dictionary=False)
+        )
         return [f"CREATE EXTERNAL TABLE {name} ({columns}) STORED AS PARQUET {location}"]
     if form == "files":
         for at, file in enumerate(table.files):
@@ -205,7 +227,9 @@ def write_partitioned(table, form, name, folder):
     values, group = write_partitions(folder, table), table.columns[-1]
     if table.empty_partition:
         empty = EMPTY_PARTITION[group.type]
-        write_parquet(folder / partition_folder(empty) / "none.parquet", table.columns[:-1], [], table.files[0].plan)
+        write_parquet(
+            folder / partition_folder(empty) / "none.parquet", table.columns[:-1], [], table.files[0].plan
+        )
         values = values + [empty]
     columns = ", ".join(f"`{column.name}` {hive(column)}" for column in table.columns[:-1])
     head = f"CREATE EXTERNAL TABLE {name} ({columns}) PARTITIONED BY (`g` {hive(group)}) STORED AS PARQUET"

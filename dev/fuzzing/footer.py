@@ -92,7 +92,11 @@ def written(kind, value):
         return varint(len(value)) + value
     if kind == LIST:
         inner, entries = value
-        head = bytes([len(entries) << 4 | inner]) if len(entries) < 15 else bytes([240 | inner]) + varint(len(entries))
+        head = (
+            bytes([len(entries) << 4 | inner])
+            if len(entries) < 15
+            else bytes([240 | inner]) + varint(len(entries))
+        )
         return head + b"".join(written(inner, entry) for entry in entries)
     return written_struct(value)
 

@@ -7,8 +7,19 @@ import time
 from fuzzing import files, syntax
 from fuzzing.engines import Refused
 from fuzzing.oracles import AGREE, DIFFERENT, Judge, Outcome, byte_faults, used_tables
-from fuzzing.schema import NESTED, File, FilePlan
-from fuzzing.syntax import BIGINT, DATE, DECIMAL, DOUBLE, INTEGER, TIMESTAMP, VARCHAR, Expression, Rows, Table, size
+from fuzzing.relations import Rows, Table
+from fuzzing.schema import File, FilePlan, NESTED
+from fuzzing.syntax import (
+    BIGINT,
+    DATE,
+    DECIMAL,
+    DOUBLE,
+    Expression,
+    INTEGER,
+    TIMESTAMP,
+    VARCHAR,
+    size,
+)
 
 
 def code_of(outcome):
@@ -139,7 +150,9 @@ def smaller_table(table):
         yield dataclasses.replace(table, files=table.files[:at] + table.files[at + 1 :])
     if len(table.files) > 1:
         plan = table.files[0].plan
-        yield dataclasses.replace(table, files=(File(tuple(table.rows), dataclasses.replace(plan, leave_out=())),))
+        yield dataclasses.replace(
+            table, files=(File(tuple(table.rows), dataclasses.replace(plan, leave_out=())),)
+        )
     for at, file in enumerate(table.files):
         rows = file.rows
         step = len(rows) // 2
@@ -155,7 +168,10 @@ def smaller_table(table):
         for name, value in dataclasses.asdict(FilePlan()).items():
             if getattr(file.plan, name) != value:
                 plan = dataclasses.replace(file.plan, **{name: value})
-                yield dataclasses.replace(table, files=table.files[:at] + (dataclasses.replace(file, plan=plan),) + table.files[at + 1 :])
+                yield dataclasses.replace(
+                    table,
+                    files=table.files[:at] + (dataclasses.replace(file, plan=plan),) + table.files[at + 1 :],
+                )
 
 
 def cell(type, value):

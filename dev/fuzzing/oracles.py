@@ -8,8 +8,20 @@ import re
 from fuzzing import answers
 from fuzzing.engines import Refused
 from fuzzing.queries import Queries
+from fuzzing.relations import Derived, Table
 from fuzzing.scope import Scope
-from fuzzing.syntax import BIGINT, BOOLEAN, INTEGER, VARCHAR, Derived, Expression, Node, Select, SetOperation, Table, Writing, walk
+from fuzzing.syntax import (
+    BIGINT,
+    BOOLEAN,
+    Expression,
+    INTEGER,
+    Node,
+    Select,
+    SetOperation,
+    VARCHAR,
+    Writing,
+    walk,
+)
 
 OWLAKE, DUCKDB, OTHER_FORM = Writing(), Writing(duckdb=True), Writing(duckdb=True, other_form=True)
 PLAIN_FILES = Writing(form="plain")
@@ -17,10 +29,17 @@ PLAIN_FILES = Writing(form="plain")
 # What no user should read.
 INSIDE = re.compile(
     r"Physical plan does not support|Ident ?\{|sqltorel|__datafusion|__correlated|__scalar_sq|__always_true|Arrow error"
-    r"|Expr\(|column1|null_aware|OuterReferenceColumn|ScalarSubquery|LogicalPlan|_sq_\d|a file cannot be read|of this scan|SchemaError|DataFusion|internal error|This was likely|panick"
+    r"|Expr\(|column1|null_aware|OuterReferenceColumn|ScalarSubquery|LogicalPlan|_sq_\d"
+    r"|a file cannot be read|of this scan|SchemaError|DataFusion|internal error|This was likely|panick"
 )
 # Errors of single rows: no generated expression can have one, in the order that Trino evaluates.
-OF_ROWS = {"DIVISION_BY_ZERO", "INVALID_CAST_ARGUMENT", "SUBQUERY_MULTIPLE_ROWS", "INVALID_FUNCTION_ARGUMENT", "HIVE_BAD_DATA"}
+OF_ROWS = {
+    "DIVISION_BY_ZERO",
+    "INVALID_CAST_ARGUMENT",
+    "SUBQUERY_MULTIPLE_ROWS",
+    "INVALID_FUNCTION_ARGUMENT",
+    "HIVE_BAD_DATA",
+}
 
 AGREE, REFUSED, NO_ORACLE, UNSURE, DIFFERENT = "agree", "refused", "no oracle", "oracle unsure", "different"
 
@@ -136,7 +155,13 @@ class Counted(Node):
 def make_case(dice, tables):
     """A random case over the tables."""
     queries = Queries(dice, tables)
-    choices = [(70, "duckdb", None), (10, "tlp", None), (8, "norec", None), (7, "forms", InForms), (5, "repeat", Repeated)]
+    choices = [
+        (70, "duckdb", None),
+        (10, "tlp", None),
+        (8, "norec", None),
+        (7, "forms", InForms),
+        (5, "repeat", Repeated),
+    ]
     oracle, made = dice.among(choices)
     if oracle == "duckdb":
         return Asked(queries.query())
@@ -193,7 +218,9 @@ class Judge:
             kinds, wanted = self.connection.families, self.duck.families(case.query.sql(DUCKDB))
             if kinds != wanted:
                 shown = f"  {kinds}", f"  {wanted}"
-                return Outcome(DIFFERENT, "wrong", "other types", *shown, (statements[0], case.query.sql(DUCKDB)))
+                return Outcome(
+                    DIFFERENT, "wrong", "other types", *shown, (statements[0], case.query.sql(DUCKDB))
+                )
         if differs is None:
             return Outcome(AGREE)
         try:

@@ -1,38 +1,30 @@
 """Random queries: relations, joins, grouping, windows, set operations, WITH."""
 
+from fuzzing.aggregates import Aggregates
 from fuzzing.expressions import Expressions, both, compare
-from fuzzing.schema import ARRAY, MAP, NESTED, Column
+from fuzzing.relations import CommonTable, Derived, Join, Star, Table, With
+from fuzzing.schema import Column, NESTED
 from fuzzing.scope import Relation, Scope, result_columns
+from fuzzing.sources import Sources
 from fuzzing.subqueries import Subqueries
 from fuzzing.syntax import (
     BIGINT,
-    BOOLEAN,
     DATE,
     DECIMAL,
     DOUBLE,
-    INTEGER,
-    SCALARS,
-    TIMESTAMP,
-    VARCHAR,
-    CommonTable,
-    Derived,
     Expression,
     Grouping,
-    Join,
-    Rows,
+    INTEGER,
+    SCALARS,
     Select,
     SetOperation,
     Sort,
-    Star,
-    Table,
-    Unnest,
-    With,
+    TIMESTAMP,
+    VARCHAR,
 )
 
-INTEGERS = (INTEGER, BIGINT)
 
-
-class Queries(Expressions, Subqueries):
+class Queries(Expressions, Subqueries, Sources, Aggregates):
     """One random query over the tables of a data set."""
 
     def __init__(self, dice, tables):
@@ -41,186 +33,13 @@ class Queries(Expressions, Subqueries):
         # Queries of WITH that may be named: name, columns.
         self.common = []
 
-    def alias(self):
-        """An alias that no other relation has."""
-        self.aliases += 1
-        return f"r{self.aliases}"
-
-    # --- Relations
-
-    def table(self, scope):
-        """A table, or a query of WITH, with an alias that hides one outside now and then."""
-        dice = self.dice
-        alias = self.alias()
-        outside = sorted({leaf.alias for leaf in scope.visible() if leaf.alias}) if scope else []
-        if outside and dice.flip(0.12, "hidden-alias"):
-            alias = dice.choice(outside)
-        if self.common and dice.random() < 0.5:
-            name, columns = dice.choice(self.common)
-            return CommonTable(name, alias), Relation(alias, columns)
-        table = dice.choice(self.tables)
-        form = dice.choice(table.forms) if dice.random() < 0.6 else "files"
-        return Table(table.name, form, alias), Relation(alias, list(table.columns), True, dice.random() < 0.3)
-
-    def values(self):
-        """VALUES with two or three columns."""
-        dice = self.dice
-        types = dice.sample((INTEGER, BIGINT, VARCHAR, DOUBLE, DECIMAL, DATE), dice.randint(2, 3))
-        names = ("k", "s", "n")[: len(types)]
-        rows = []
-        for _ in range(dice.randint(1, 4)):
-            # One type for a column: a literal's own would differ between the engines.
-            rows.append([Expression(type, f"CAST($0 AS {type})", (self.literal(type),)) for type in types])
-        alias = self.alias()
-        return Rows(rows, alias, names), Relation(alias, [Column(name, type) for name, type in zip(names, types)])
-
-    def relation(self, scope, depth):
-        """A table, a query or VALUES."""
-        choices = [(10, "table", "table"), (1.2, "values", "values")]
-        if depth > 0:
-            choices.append((3, "derived-table", "derived"))
-        form = self.dice.among(choices)[1]
-        if form == "table":
-            return self.table(scope)
-        if form == "values":
-            return self.values()
-        # A query in FROM sees what is around the whole query, not its neighbours.
-        query = self.simple(scope.outer if scope else None, depth - 1)
-        alias = self.alias()
-        return Derived(query, alias), Relation(alias, result_columns(query))
-
-    def source(self, scope, depth, single=False):
-        """What FROM reads: `(source, relations)`. `scope` is the one around the query."""
-        dice = self.dice
-        inside = Scope([], scope)
-        source, relation = self.table(inside) if single else self.relation(inside, depth)
-        relations = [relation]
-        if single or depth <= 0:
-            return source, relations
-        for _ in range(dice.choices((0, 1, 2), (5, 4, 1))[0]):
-            source, relations = self.joined(source, relations, scope, depth)
-        if dice.flip(0.15, "unnest"):
-            source, relations = self.unnested(source, relations)
-        return source, relations
-
-    def joined(self, source, relations, scope, depth):
-        """One more relation beside those that are there."""
-        dice = self.dice
-        choices = [(6, "inner-join", "INNER"), (5, "left-join", "LEFT"), (2, "right-join", "RIGHT"), (3, "full-join", "FULL")]
-        choices += [(1, "cross-join", "CROSS")]
-        if dice.flip(0.1, "lateral"):
-            query, relation = self.lateral(Scope(relations, scope), depth)
-            kind = dice.choice(["CROSS", "LEFT"])
-            on = None if kind == "CROSS" else Expression(BOOLEAN, "true")
-            return Join(kind, source, Derived(query, relation.alias, lateral=True), on), relations + [relation]
-        right, relation = self.relation(Scope(relations, scope), depth - 1)
-        while any(relation.alias == other.alias for other in relations):
-            relation.alias = self.alias()
-            right = right.changed(alias=relation.alias)
-        kind = dice.among(choices)[1]
-        if kind == "CROSS":
-            return Join(kind, source, right), relations + [relation]
-        on = self.join_condition(Scope(relations + [relation], scope, place="on"), relation, kind)
-        return Join(kind, source, right, on), relations + [relation]
-
-    def join_condition(self, scope, relation, kind):
-        """ON: mostly an equality of two columns."""
-        dice = self.dice
-        if dice.flip(0.05, "on-constant"):
-            text = dice.choice(["true", "false", "CAST(NULL AS boolean)", "(1 = 2)"])
-            return Expression(BOOLEAN, text, label="on-constant")
-        right = [leaf for leaf in scope.own if leaf.alias == relation.alias and leaf.type != BOOLEAN]
-        left = [leaf for leaf in scope.own if leaf.alias != relation.alias and leaf.type != BOOLEAN]
-        pairs = [(a, b) for a in left for b in right if a.type == b.type]
-        on = None
-        if pairs:
-            # DuckDB's FULL JOIN takes equalities and comparisons alone.
-            sign = "=" if kind == "FULL" or dice.random() < 0.8 else dice.choice(["<", ">=", "<>"])
-            numbers = [pair for pair in pairs if pair[0].type in INTEGERS]
-            pairs = numbers if numbers and dice.random() < 0.6 else pairs
-            plain = [pair for pair in pairs if not pair[0].nan and not pair[1].nan] or pairs
-            on = compare(sign, *dice.choice(plain if kind == "FULL" else pairs))
-        if kind != "FULL" and (on is None or dice.random() < 0.3):
-            # DuckDB has no subquery in the conditions of RIGHT and FULL joins.
-            on = both(on, self.condition(scope, 1) if kind in ("INNER", "LEFT") else self.plain_condition(scope))
-        return on or Expression(BOOLEAN, "true")
-
-    def unnested(self, source, relations):
-        """UNNEST of an array or map."""
-        dice = self.dice
-        scope = Scope(relations)
-        found = [pair for type in (ARRAY, MAP) for pair in scope.nested(type)]
-        if not found:
-            return source, relations
-        argument, column = dice.choice(found)
-        alias = self.alias()
-        columns = [Column("e", INTEGER)] if column.type == ARRAY else [Column("mk", VARCHAR), Column("mv", INTEGER)]
-        ordinality = dice.flip(0.3, "ordinality")
-        if ordinality:
-            columns.append(Column("o", BIGINT))
-        names = tuple(c.name for c in columns)
-        node = Unnest(source, argument, alias, names, column.type == MAP, ordinality, dice.flip(0.4, "left-join"))
-        return node, relations + [Relation(alias, columns)]
-
-    # --- Aggregates
-
-    def aggregate(self, type, scope):
-        """An aggregate with a result of the type, over columns of this query alone."""
-        scope = scope.alone()
-        dice, argument = self.dice, self.leaf(type, scope)
-        if type == BIGINT:
-            choice = dice.choice(["count(*)", "count(*)", "count", "distinct", "sum", "sum", "count_if", "max", "filter"])
-            if choice == "count(*)":
-                return Expression(BIGINT, "count(*)", nan=False)
-            if choice == "count":
-                return Expression(BIGINT, "count($0)", (self.leaf(dice.choice(SCALARS), scope),), nan=False)
-            if choice == "distinct":
-                return Expression(BIGINT, "count(DISTINCT $0)", (self.leaf(dice.choice(SCALARS), scope),), nan=False)
-            if choice == "count_if":
-                return Expression(BIGINT, "count_if($0)", (self.plain_condition(scope),), "count(*) FILTER (WHERE $0)", nan=False)
-            small = [leaf for leaf in scope.own if leaf.type in INTEGERS and not leaf.text.endswith("big")]
-            if choice in ("sum", "filter") and small:
-                parts = (dice.choice(small), self.plain_condition(scope))
-                if choice == "filter":
-                    return Expression(BIGINT, "sum($0) FILTER (WHERE $1)", parts, label="aggregate-filter")
-                return Expression(BIGINT, dice.choice(["sum($0)", "sum($0)", "sum(DISTINCT $0)"]), parts[:1])
-        if type == DOUBLE and dice.random() < 0.4:
-            small = [leaf for leaf in scope.own if leaf.type in INTEGERS and not leaf.text.endswith("big")]
-            if small:
-                return Expression(DOUBLE, "avg($0)", (dice.choice(small),))
-        if type == BOOLEAN:
-            return Expression(BOOLEAN, dice.choice(["bool_and($0)", "bool_or($0)"]), (self.plain_condition(scope),))
-        if type == DECIMAL and dice.random() < 0.4:
-            return Expression(DECIMAL, "sum($0)", (argument,))
-        name = dice.choice(["max", "min"])
-        # NaN counts in min and max only where there is nothing else.
-        known = f"{name}($0) FILTER (WHERE NOT isnan($0))"
-        return Expression(type, f"{name}($0)", (argument,), f"coalesce({known}, {name}($0))" if argument.nan else None)
-
-    def plain_condition(self, scope):
-        """A condition without subqueries."""
-        self.levels += 9
-        made = self.condition(scope, 1)
-        self.levels -= 9
-        return made
-
-    def having(self, scope, keys):
-        """A condition over aggregates and keys."""
-        dice = self.dice
-        leaves = list(keys) + [self.aggregate(dice.choice((BIGINT, BIGINT, INTEGER, VARCHAR)), scope) for _ in range(2)]
-        grouped = Scope(scope.relations, scope.outer, leaves=leaves, place="having")
-        # No other column may be named here, and only keys by a subquery inside.
-        grouped.relations = []
-        keys = [key for key in keys if key.alias]
-        grouped.visible = lambda: keys + grouped.around
-        return self.condition(grouped, 2)
-
-    # --- Queries
-
     def scalar_items(self, scope, count, depth=2):
         """Expressions for a select list."""
         inner = scope.at("select")
-        return [self.expression(self.dice.choice(SCALARS), inner, self.dice.randint(0, depth)) for _ in range(count)]
+        return [
+            self.expression(self.dice.choice(SCALARS), inner, self.dice.randint(0, depth))
+            for _ in range(count)
+        ]
 
     def plain(self, outer, depth):
         """SELECT ... FROM ... WHERE."""
@@ -241,19 +60,32 @@ class Queries(Expressions, Subqueries):
         scope = Scope(relations, outer)
         where = self.condition(scope, 2) if dice.random() < 0.5 else None
         leaves = {leaf.text: leaf for leaf in scope.own if not leaf.parts and leaf.type != DOUBLE}
-        keys = [leaves[text] for text in dice.sample(sorted(leaves), min(len(leaves), dice.choice([0, 1, 1, 2, 2])))]
+        keys = [
+            leaves[text]
+            for text in dice.sample(sorted(leaves), min(len(leaves), dice.choice([0, 1, 1, 2, 2])))
+        ]
         items = keys + [self.aggregate(dice.choice(SCALARS), scope) for _ in range(dice.randint(1, 3))]
         grouping = None
         if keys:
-            choices = [(6, "group-by", "plain"), (2, "group-by", "ordinals"), (1, "rollup", "rollup"), (1, "cube", "cube")]
+            choices = [
+                (6, "group-by", "plain"),
+                (2, "group-by", "ordinals"),
+                (1, "rollup", "rollup"),
+                (1, "cube", "cube"),
+            ]
             form = dice.among(choices + [(1, "grouping-sets", "sets")])[1]
-            sets = [tuple(sorted(dice.sample(range(len(keys)), dice.randint(0, len(keys))))) for _ in range(dice.randint(1, 3))]
+            sets = [
+                tuple(sorted(dice.sample(range(len(keys)), dice.randint(0, len(keys)))))
+                for _ in range(dice.randint(1, 3))
+            ]
             # DuckDB forgets an empty set that is there twice.
             sets = list(dict.fromkeys(sets))
             grouping = Grouping(form, keys, sets if form == "sets" else ())
         select = Select(items, source, where, grouping)
         if dice.flip(0.35, "having"):
-            select.having = self.having(scope, keys if grouping is None or grouping.form in ("plain", "ordinals") else [])
+            select.having = self.having(
+                scope, keys if grouping is None or grouping.form in ("plain", "ordinals") else []
+            )
         if keys and grouping.form == "sets":
             # A key that is in no set cannot be selected.
             used = {at for one in sets for at in one}
@@ -270,40 +102,6 @@ class Queries(Expressions, Subqueries):
         unique = scope.unique()
         items = [unique] if unique is not None else [self.leaf(INTEGER, scope)]
         return Select(items + [self.window(scope, unique) for _ in range(dice.randint(1, 3))], source, where)
-
-    def window(self, scope, unique):
-        """One function with its window."""
-        dice = self.dice
-        key = self.leaf(dice.choice((INTEGER, VARCHAR, BIGINT)), scope)
-        partition = "PARTITION BY $0 " if dice.random() < 0.6 and key.alias else ""
-        value = self.leaf(dice.choice((INTEGER, BIGINT, VARCHAR, DATE)), scope)
-        number = dice.choice([leaf for leaf in scope.own if leaf.type in INTEGERS and not leaf.text.endswith("big")] or [self.literal(INTEGER)])
-        descending = dice.choice(["", " DESC"])
-        total = f"ORDER BY $1{descending}"
-        rows = dice.choice(["", " ROWS BETWEEN 2 PRECEDING AND CURRENT ROW", " ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING"])
-        rows = dice.choice([rows, " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"])
-        ranged = dice.choice(["", " RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING", " RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"])
-
-        def made(type, function, order):
-            parts = (key, unique or key, value, number)
-            return Expression(type, f"{function} OVER ({partition}{order})", parts, label="window")
-
-        # With ties, only what does not tell them apart.
-        found = [made(BIGINT, "rank()", f"ORDER BY $3{descending}"), made(BIGINT, "dense_rank()", f"ORDER BY $2{descending}")]
-        found += [made(BIGINT, "sum($3)", f"ORDER BY $3{descending}{ranged}"), made(BIGINT, "count(*)", "")]
-        if unique is not None:
-            found += [
-                made(BIGINT, "row_number()", total),
-                made(BIGINT, "ntile(3)", total),
-                made(value.type, f"lag($2, {dice.randint(0, 2)})", total),
-                made(value.type, "lead($2)", total),
-                made(value.type, f"{dice.choice(['first_value', 'last_value'])}($2)", total + rows),
-                made(value.type, "nth_value($2, 2)", total + rows),
-                made(BIGINT, "sum($3)", total + rows),
-                made(value.type, "max($2)", total + rows),
-                made(BIGINT, "count($2)", total + rows),
-            ]
-        return dice.choice(found)
 
     def filtered(self, outer, depth):
         """One table and conditions that its files' statistics decide; or its first rows by a column."""
@@ -347,18 +145,37 @@ class Queries(Expressions, Subqueries):
         dice = self.dice
         (left, first), (right, second) = self.table(None), self.table(None)
         first.bare = second.bare = False
-        shared = [c.name for c in first.columns if not c.nan and c.type not in NESTED and any(c.name == o.name and c.type == o.type for o in second.columns)]
+        shared = [
+            c.name
+            for c in first.columns
+            if not c.nan
+            and c.type not in NESTED
+            and any(c.name == o.name and c.type == o.type for o in second.columns)
+        ]
         if not shared:
             return self.plain(outer, depth)
         names = tuple(dice.sample(shared, min(len(shared), dice.choice([1, 1, 2]))))
-        kind = dice.among([(2, "inner-join", "INNER"), (2, "left-join", "LEFT"), (2, "right-join", "RIGHT"), (3, "full-join", "FULL")])[1]
+        kind = dice.among(
+            [
+                (2, "inner-join", "INNER"),
+                (2, "left-join", "LEFT"),
+                (2, "right-join", "RIGHT"),
+                (3, "full-join", "FULL"),
+            ]
+        )[1]
         merged = {c.name: Expression(c.type, c.name, alias="using") for c in first.columns if c.name in names}
         rest = [c for c in Scope([first, second]).own if c.text.split(".")[-1] not in names]
         scope = Scope([], None, leaves=list(merged.values()) + rest)
         source = Join(kind, left, right, using=names, label="using")
         where = self.plain_condition(scope) if dice.random() < 0.5 else None
-        if depth == 2 and dice.flip(0.25, "star") and not any(c.type in NESTED for c in first.columns + second.columns):
-            columns = list(names) + [f"{r.alias}.{c.name}" for r in (first, second) for c in r.columns if c.name not in names]
+        if (
+            depth == 2
+            and dice.flip(0.25, "star")
+            and not any(c.type in NESTED for c in first.columns + second.columns)
+        ):
+            columns = list(names) + [
+                f"{r.alias}.{c.name}" for r in (first, second) for c in r.columns if c.name not in names
+            ]
             return Select([Star(columns)], source, where)
         if dice.random() < 0.3:
             keys = list(merged.values())
@@ -373,24 +190,36 @@ class Queries(Expressions, Subqueries):
             # Columns as they are have rows in common.
             source, relation = self.table(Scope([], outer))
             scope = Scope([relation], outer)
-            return Select([self.leaf(type, scope) for type in types], source, self.filter(scope) if dice.random() < 0.2 else None)
+            return Select(
+                [self.leaf(type, scope) for type in types],
+                source,
+                self.filter(scope) if dice.random() < 0.2 else None,
+            )
         source, relations = self.source(outer, depth)
         scope = Scope(relations, outer)
         where = self.condition(scope, 2) if dice.random() < 0.5 else None
-        return Select([self.expression(type, scope.at("select"), dice.randint(0, 1)) for type in types], source, where)
+        return Select(
+            [self.expression(type, scope.at("select"), dice.randint(0, 1)) for type in types], source, where
+        )
 
     def set_operation(self, outer, depth):
         """UNION, INTERSECT, EXCEPT, with ALL or without, of columns whose types differ."""
         dice = self.dice
-        left = [dice.choice(SCALARS[:5] + (DATE, INTEGER, TIMESTAMP)) for _ in range(dice.choice((1, 1, 2, 3)))]
+        left = [
+            dice.choice(SCALARS[:5] + (DATE, INTEGER, TIMESTAMP)) for _ in range(dice.choice((1, 1, 2, 3)))
+        ]
         if dice.random() < 0.3:
             left = [INTEGER]
         right = list(left)
         if dice.flip(0.4, "mixed-types"):
-            right = [self.number_type() if type in (INTEGER, BIGINT, DOUBLE, DECIMAL) else type for type in left]
+            right = [
+                self.number_type() if type in (INTEGER, BIGINT, DOUBLE, DECIMAL) else type for type in left
+            ]
         names = ["union", "union-all", "intersect", "intersect-all", "except", "except-all"]
         choices = [(1, name, name.upper().replace("-", " ")) for name in names]
-        query = SetOperation(dice.among(choices)[1], self.sides(outer, depth, left), self.sides(outer, depth, right))
+        query = SetOperation(
+            dice.among(choices)[1], self.sides(outer, depth, left), self.sides(outer, depth, right)
+        )
         if dice.random() < 0.25:
             query = SetOperation(dice.among(choices)[1], query, self.sides(outer, 0, left))
         return query
@@ -462,10 +291,14 @@ class Queries(Expressions, Subqueries):
         """The body beside a query that has a WITH of the same name."""
         alias, beside = self.alias(), self.alias()
         inner = Select([Expression(BIGINT, "CAST(5 AS bigint)")])
-        nested = With([("m0", inner)], Select([Expression(BIGINT, "m0.c0", alias="m0")], CommonTable("m0", "m0")))
+        nested = With(
+            [("m0", inner)], Select([Expression(BIGINT, "m0.c0", alias="m0")], CommonTable("m0", "m0"))
+        )
         if any(isinstance(item, Star) or item.type in NESTED for item in getattr(body, "items", ())):
             return body
-        columns = [Expression(c.type, f"{alias}.{c.name}", nan=c.nan, alias=alias) for c in result_columns(body)]
+        columns = [
+            Expression(c.type, f"{alias}.{c.name}", nan=c.nan, alias=alias) for c in result_columns(body)
+        ]
         last = Expression(BIGINT, f"{beside}.c0", alias=beside)
         return Select(columns + [last], Join("CROSS", Derived(body, alias), Derived(nested, beside)))
 
@@ -476,9 +309,16 @@ class Queries(Expressions, Subqueries):
             return body
         count = len(body.names)
         if dice.flip(0.3, "order-by"):
-            ways = [(dice.random() < 0.4, dice.choice([None, None, None, "FIRST", "LAST"])) for _ in range(count)]
+            ways = [
+                (dice.random() < 0.4, dice.choice([None, None, None, "FIRST", "LAST"])) for _ in range(count)
+            ]
             order = [Sort(at + 1, *way) for at, way in enumerate(ways)]
-            if isinstance(body, Select) and body.grouping is None and not body.distinct and dice.flip(0.25, "order-by-expression"):
+            if (
+                isinstance(body, Select)
+                and body.grouping is None
+                and not body.distinct
+                and dice.flip(0.25, "order-by-expression")
+            ):
                 order = self.first_by_expression(body, order)
             body = body.changed(order=tuple(order))
             if dice.flip(0.6, "limit"):
@@ -493,7 +333,10 @@ class Queries(Expressions, Subqueries):
             return order
         table = next(t for t in self.tables if t.name == body.source.name)
         scope = Scope([Relation(body.source.alias, list(table.columns), True)], None, place="order-by")
-        if any("(" in item.text and item.text.startswith(("count", "sum", "max", "min", "avg", "bool")) for item in body.items):
+        if any(
+            "(" in item.text and item.text.startswith(("count", "sum", "max", "min", "avg", "bool"))
+            for item in body.items
+        ):
             return order
         key = self.expression(INTEGER, scope, 2)
         # A number alone would be that of a column.

@@ -126,7 +126,10 @@ def scalar(dice, column):
             return dice.choice([math.nan, math.nan, math.inf, -math.inf, -0.0])
         return dice.choice([-0.0, 0.0]) if dice.random() < 0.15 else dice.randint(-8, 12) / 4
     if column.type == DECIMAL:
-        return decimal.Decimal(dice.randint(-300, 700) if dice.random() < 0.5 else 25 * dice.randint(-4, 8)) / 100
+        return (
+            decimal.Decimal(dice.randint(-300, 700) if dice.random() < 0.5 else 25 * dice.randint(-4, 8))
+            / 100
+        )
     if column.type == VARCHAR:
         return dice.choice(TEXTS)
     if column.type == BOOLEAN:
@@ -136,7 +139,9 @@ def scalar(dice, column):
             # Past what fits into nanoseconds.
             return datetime.date(2500, 6, 1)
         return datetime.date(2024, 1, 1) + datetime.timedelta(dice.randint(-3, 40))
-    return datetime.datetime(2024, 1, 1) + datetime.timedelta(hours=dice.randint(-30, 60), milliseconds=dice.choice([0, 0, 1, 999]))
+    return datetime.datetime(2024, 1, 1) + datetime.timedelta(
+        hours=dice.randint(-30, 60), milliseconds=dice.choice([0, 0, 1, 999])
+    )
 
 
 def file_plan(dice, columns, table_rows):
@@ -144,7 +149,12 @@ def file_plan(dice, columns, table_rows):
     flat = [column.name for column in columns if column.type not in NESTED]
     texts = [column.name for column in columns if column.type == VARCHAR]
     footer = []
-    for chance, name in ((0.3, "no-null-count"), (0.3, "group-order"), (0.2, "truncated-bounds"), (0.2, "signed-bounds")):
+    for chance, name in (
+        (0.3, "no-null-count"),
+        (0.3, "group-order"),
+        (0.2, "truncated-bounds"),
+        (0.2, "signed-bounds"),
+    ):
         if dice.flip(chance, name) and (texts or not name.endswith("bounds")):
             footer.append(name)
     edits = tuple(footer)
@@ -180,9 +190,13 @@ def make_table(dice, name, nested, most_rows):
             Column("sa", STRUCTS, fields=struct_fields(dice.flip(0.4, "required-fields"))),
         ]
         chances = {STRUCT: 0.85, ARRAY: 0.7, MAP: 0.7, STRUCTS: 0.4}
-        columns += [column for column in candidates if dice.flip(chances[column.type], column.type.replace(" ", "-"))]
+        columns += [
+            column for column in candidates if dice.flip(chances[column.type], column.type.replace(" ", "-"))
+        ]
     partitioned = dice.flip(0.7, "partitions")
-    group = dice.choice([Column("g", INTEGER), Column("g", VARCHAR), Column("g", DATE), Column("g", TIMESTAMP)])
+    group = dice.choice(
+        [Column("g", INTEGER), Column("g", VARCHAR), Column("g", DATE), Column("g", TIMESTAMP)]
+    )
     columns.append(dataclasses.replace(group, required=partitioned))
     table_rows = dice.choice([0, 1]) if dice.flip(0.06, "empty-table") else dice.randint(3, most_rows)
     groups = [scalar(dice, group) if group.type != VARCHAR else dice.choice(GROUPS) for _ in range(3)]
@@ -192,11 +206,20 @@ def make_table(dice, name, nested, most_rows):
         left -= here
         empty = [c.name for c in columns if not c.required and dice.flip(0.1, "null-columns")]
         # What a column's statistics say matters most where its values are few.
-        few = {c.name: [value(dice, c), math.nan if c.nan and dice.on("nan") else value(dice, c)] for c in columns if dice.flip(0.35, "few-values")}
+        few = {
+            c.name: [value(dice, c), math.nan if c.nan and dice.on("nan") else value(dice, c)]
+            for c in columns
+            if dice.flip(0.35, "few-values")
+        }
         rows = []
         for _ in range(here):
             number += 1
-            row = {c.name: None if c.name in empty else dice.choice(few[c.name]) if c.name in few else value(dice, c) for c in columns}
+            row = {
+                c.name: (
+                    None if c.name in empty else dice.choice(few[c.name]) if c.name in few else value(dice, c)
+                )
+                for c in columns
+            }
             row["id"] = number
             row["g"] = dice.choice(groups) if row["g"] is not None else None
             rows.append(row)
@@ -227,4 +250,7 @@ def forms(dice, columns, partitioned):
 def make_tables(dice):
     """The tables of one data set: two flat ones, two with nested columns."""
     sizes = [(False, 40), (False, 15), (True, 20), (True, 8)]
-    return [make_table(dice, f"t{at}", nested and dice.on("nested"), most) for at, (nested, most) in enumerate(sizes)]
+    return [
+        make_table(dice, f"t{at}", nested and dice.on("nested"), most)
+        for at, (nested, most) in enumerate(sizes)
+    ]

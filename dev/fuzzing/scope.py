@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from fuzzing.schema import ARRAY, MAP, NESTED, STRUCT, STRUCTS, Column
-from fuzzing.syntax import INTEGER, VARCHAR, Expression
+from fuzzing.schema import ARRAY, Column, MAP, NESTED, STRUCT, STRUCTS
+from fuzzing.syntax import Expression, INTEGER, VARCHAR
 
 
 @dataclasses.dataclass
@@ -66,13 +66,21 @@ class Scope:
         self.own = list(leaves) if leaves is not None else [leaf for r in relations for leaf in self.of(r)]
         aliases = {relation.alias for relation in relations}
         names = {column.name for relation in relations for column in relation.columns}
-        self.around = [leaf for leaf in (outer.visible() if outer else []) if leaf.alias not in aliases and leaf.text not in names]
+        self.around = [
+            leaf
+            for leaf in (outer.visible() if outer else [])
+            if leaf.alias not in aliases and leaf.text not in names
+        ]
 
     def of(self, relation):
         """The scalar expressions over the columns of one relation, columns before what looks into them."""
         found = []
         for column in relation.columns:
-            others = [r for r in self.relations if r is not relation and any(c.name == column.name for c in r.columns)]
+            others = [
+                r
+                for r in self.relations
+                if r is not relation and any(c.name == column.name for c in r.columns)
+            ]
             bare = relation.bare and not others and column.type not in NESTED
             text = column.name if bare else f"{relation.alias}.{column.name}"
             leaf = Expression(column.type, text, nan=column.nan, alias=relation.alias)

@@ -1,20 +1,20 @@
 """Random subqueries of every form, in every place of an expression, correlated or not."""
 
 from fuzzing.expressions import both, compare
-from fuzzing.scope import Relation, Scope
+from fuzzing.relations import Rows
 from fuzzing.schema import Column
+from fuzzing.scope import Relation, Scope
 from fuzzing.syntax import (
     BIGINT,
     BOOLEAN,
     DOUBLE,
-    INTEGER,
-    NUMBERS,
-    VARCHAR,
     Expression,
     Grouping,
-    Rows,
+    INTEGER,
+    NUMBERS,
     Select,
     Sort,
+    VARCHAR,
 )
 
 # The places of a query where a subquery may stand, and how often one does where it could.
@@ -27,7 +27,12 @@ class Subqueries:
     def subqueries_at(self, scope, depth):
         """Whether one may stand here."""
         name = "subquery-in-" + scope.place
-        return self.levels < 2 and depth > 0 and self.dice.flip(PLACES[scope.place], name) and self.dice.on("subqueries")
+        return (
+            self.levels < 2
+            and depth > 0
+            and self.dice.flip(PLACES[scope.place], name)
+            and self.dice.on("subqueries")
+        )
 
     def subquery_conditions(self):
         """The conditions that hold a subquery, with their weights."""
@@ -98,7 +103,11 @@ class Subqueries:
             select.label = "subquery-aggregate"
             return select
         self.levels += 1
-        value = self.expression(type, inner.at("select"), min(depth, 1)) if dice.random() < 0.3 else self.leaf(type, inner)
+        value = (
+            self.expression(type, inner.at("select"), min(depth, 1))
+            if dice.random() < 0.3
+            else self.leaf(type, inner)
+        )
         self.levels -= 1
         select = Select([value], source, where)
         if form == "distinct":
@@ -119,7 +128,14 @@ class Subqueries:
         query = self.one_column(scope, depth, self.dice.choice((INTEGER, BIGINT, VARCHAR)))
         word = self.dice.choice(["", "NOT "])
         other = f"({word}(SELECT count(*) > 0 FROM ($0) q_q))"
-        return Expression(BOOLEAN, f"({word}EXISTS ($0))", (query,), label=self.labelled("exists", scope), other=other, nan=False)
+        return Expression(
+            BOOLEAN,
+            f"({word}EXISTS ($0))",
+            (query,),
+            label=self.labelled("exists", scope),
+            other=other,
+            nan=False,
+        )
 
     def in_subquery(self, scope, depth, word="IN"):
         """value IN (query), value NOT IN (query)."""
@@ -134,11 +150,17 @@ class Subqueries:
             # In the other form an aggregate of the value would be one of the subquery.
             return Expression(BOOLEAN, f"($0 {word} ($1))", (value, query), None, label, False)
         native = None if other != DOUBLE else f"({negated}{counted})"
-        return Expression(BOOLEAN, f"($0 {word} ($1))", (value, query), native, label, False, other=f"({negated}{counted})")
+        return Expression(
+            BOOLEAN, f"($0 {word} ($1))", (value, query), native, label, False, other=f"({negated}{counted})"
+        )
 
     def counted(self, sign, word, nan):
         """ANY and ALL by what they mean, as DuckDB's text: it has been wrong about its own words."""
-        test = f"ieee_{ {'=': 'eq', '<>': 'ne', '<': 'lt', '<=': 'le', '>': 'gt', '>=': 'ge'}[sign]}" if nan else None
+        test = (
+            f"ieee_{ {'=': 'eq', '<>': 'ne', '<': 'lt', '<=': 'le', '>': 'gt', '>=': 'ge'}[sign]}"
+            if nan
+            else None
+        )
         test = f"{test}($0, e_e)" if test else f"$0 {sign} e_e"
         wanted, rest = ("true", "false") if word != "ALL" else ("false", "true")
         decided = "q_c" if wanted == "true" else "NOT q_c"
@@ -175,10 +197,15 @@ class Subqueries:
             (2, "scalar-unique", self.scalar_unique),
         ]
         if scope.visible():
-            choices += [(1, "scalar-without-from", self.scalar_without_from), (1, "scalar-values", self.scalar_values)]
+            choices += [
+                (1, "scalar-without-from", self.scalar_without_from),
+                (1, "scalar-values", self.scalar_values),
+            ]
         label, made = dice.among(choices)
         query = made(type, scope, depth)
-        return Expression(type, "($0)", (query,), label=self.labelled(label, scope), nan=self.may_be_nan(query))
+        return Expression(
+            type, "($0)", (query,), label=self.labelled(label, scope), nan=self.may_be_nan(query)
+        )
 
     @staticmethod
     def may_be_nan(query):
@@ -190,7 +217,11 @@ class Subqueries:
         source, inner, where = self.body(scope, depth)
         item = self.aggregate(type, inner)
         if self.dice.flip(0.25, "computed-aggregate") and type in (INTEGER, BIGINT):
-            item = Expression(type, "coalesce($0, 0)", (item,)) if self.dice.random() < 0.5 else Expression(type, "($0 + 1)", (item,))
+            item = (
+                Expression(type, "coalesce($0, 0)", (item,))
+                if self.dice.random() < 0.5
+                else Expression(type, "($0 + 1)", (item,))
+            )
         return Select([item], source, where)
 
     def scalar_limit(self, type, scope, depth):
@@ -236,8 +267,22 @@ class Subqueries:
     def in_context(self, test, scope):
         """A condition where NULL has to stay what it is."""
         other = self.filter(scope)
-        texts = ["$0", "$0", "(NOT $0)", "($0 OR $1)", "($1 OR $0)", "($0 AND $1)", "(NOT ($0 OR $1))", "($0 IS NULL)"]
-        texts += ["coalesce($0, $1)", "CASE WHEN $0 THEN $1 ELSE true END", "CASE WHEN $1 THEN $0 ELSE false END", "($0 = $1)"]
+        texts = [
+            "$0",
+            "$0",
+            "(NOT $0)",
+            "($0 OR $1)",
+            "($1 OR $0)",
+            "($0 AND $1)",
+            "(NOT ($0 OR $1))",
+            "($0 IS NULL)",
+        ]
+        texts += [
+            "coalesce($0, $1)",
+            "CASE WHEN $0 THEN $1 ELSE true END",
+            "CASE WHEN $1 THEN $0 ELSE false END",
+            "($0 = $1)",
+        ]
         text = self.dice.choice(texts)
         return Expression(BOOLEAN, text, (test, other) if "$1" in text else (test,), nan=False)
 
