@@ -16,6 +16,7 @@ mod rewrite;
 mod select;
 mod tokens;
 mod unnest;
+mod values;
 
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};

@@ -122,7 +122,7 @@ impl Rewriter<'_> {
                     return Err(not_supported("TABLESAMPLE", span));
                 }
                 alias.as_mut().map(lower_alias).transpose()?;
-                self.query(subquery)?;
+                self.aliased(subquery, alias.as_ref())?;
                 names::hide_duplicates(subquery)
             }
             TableFactor::NestedJoin {

@@ -14,6 +14,7 @@ use owlake_fault::Location;
 
 use super::names::{MARK, hide_duplicates};
 use super::tokens::place;
+use super::values;
 use crate::DialectError;
 use crate::guard::{GuardLimits, check};
 use crate::statement::TableReference;
@@ -51,6 +52,8 @@ pub(super) struct Rewriter<'a> {
     with_depth: usize,
     /// WITH names so far.
     with_names: usize,
+    /// The next query is VALUES whose columns have an alias each.
+    values_are_named: bool,
 }
 
 impl<'a> Rewriter<'a> {
@@ -64,7 +67,14 @@ impl<'a> Rewriter<'a> {
             nodes: 0,
             with_depth: 0,
             with_names: 0,
+            values_are_named: false,
         }
+    }
+
+    /// A query whose columns `alias` may name.
+    pub(super) fn aliased(&mut self, query: &mut Query, alias: Option<&TableAlias>) -> Outcome {
+        self.values_are_named = alias.is_some_and(|a| !a.columns.is_empty()) && values::is_plain(query);
+        self.query(query)
     }
 
     /// One level deeper, with stack for it.
@@ -174,7 +184,7 @@ impl<'a> Rewriter<'a> {
         }
         let outer_nodes = std::mem::take(&mut self.nodes);
         let outer_depth = std::mem::take(&mut self.with_depth);
-        self.query(&mut cte.query)?;
+        self.aliased(&mut cte.query, Some(&cte.alias))?;
         hide_duplicates(&mut cte.query)?;
         // The planner knows a WITH name once in a statement; here the innermost one counts.
         let outer = self.scopes.len().saturating_sub(1);
@@ -213,6 +223,7 @@ impl<'a> Rewriter<'a> {
     }
 
     fn set_expr(&mut self, body: &mut SetExpr) -> Outcome {
+        let named = std::mem::take(&mut self.values_are_named);
         self.level(|this| match body {
             SetExpr::Select(select) => this.select(select),
             SetExpr::Query(query) => this.query(query),
@@ -251,6 +262,10 @@ impl<'a> Rewriter<'a> {
                     for value in &mut row.content {
                         this.list_item(value)?;
                     }
+                }
+                if !named {
+                    let rows = std::mem::take(&mut values.rows);
+                    *body = values::named(rows);
                 }
                 Ok(())
             }

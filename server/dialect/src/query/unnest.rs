@@ -108,14 +108,20 @@ fn plan(left: LogicalPlan, unnest: Unnest, context: &mut dyn RelationPlannerCont
     let schema = Arc::clone(left.schema());
     let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
     let mut lists = Vec::with_capacity(unnest.arrays.len() + 1);
+    let mut elements = Vec::with_capacity(unnest.arrays.len());
     for array in unnest.arrays {
-        lists.push(as_list(context.sql_to_expr(array, &schema)?, &schema)?);
+        let array = context.sql_to_expr(array, &schema)?;
+        let map = matches!(array.get_type(&schema)?, DataType::Map(..));
+        let list = as_list(array, &schema)?;
+        elements.push(match element_type(&list, &schema)? {
+            DataType::Struct(fields) if map => Element::Entry(fields),
+            DataType::Struct(fields) => Element::Row(fields),
+            _ => Element::Value,
+        });
+        lists.push(list);
     }
-    let elements = lists
-        .iter()
-        .map(|list| element_type(list, &schema))
-        .collect::<Result<Vec<_>>>()?;
     if unnest.ordinality {
+        elements.push(Element::Value);
         lists.push(positions(lists.clone()));
     }
     let placeholder = |index: usize| Column::from_name(format!("$unnest_{}_{index}", columns.len()));
@@ -136,17 +142,18 @@ fn plan(left: LogicalPlan, unnest: Unnest, context: &mut dyn RelationPlannerCont
             UnnestOptions::new().with_null_handling(null_handling),
         )?;
 
-    // An element that is a row gives one column per field.
-    let mut results = Vec::new();
-    for (column, element) in placeholders.iter().zip(elements.iter().map(Some).chain([None])) {
-        match element {
-            Some(DataType::Struct(fields)) => {
-                results.extend(fields.iter().map(|field| field_of(column, field)));
-            }
-            _ => results.push(Expr::Column(column.clone())),
-        }
-    }
     let (qualifier, names) = alias_names(unnest.alias.as_ref());
+    let results = |rows_whole: bool| -> Vec<Expr> {
+        let of = |(column, element): (&Column, &Element)| element.columns(column, rows_whole);
+        placeholders.iter().zip(&elements).flat_map(of).collect()
+    };
+    let whole = results(true);
+    // One name for each field of the rows cannot mean anything else either.
+    let apart = Some(results(false)).filter(|apart| apart.len() == names.len());
+    let results = match apart {
+        Some(apart) if names.len() != whole.len() => apart,
+        _ => whole,
+    };
     if !names.is_empty() && names.len() != results.len() {
         return Err(fault(
             Code::TypeMismatch,
@@ -166,6 +173,28 @@ fn plan(left: LogicalPlan, unnest: Unnest, context: &mut dyn RelationPlannerCont
         result.alias_qualified(qualifier.map(TableReference::bare), name)
     });
     unnested.project(columns.iter().cloned().chain(named))?.build()
+}
+
+/// What an element becomes.
+enum Element {
+    /// One column.
+    Value,
+    /// A row of an array: one column of type row.
+    Row(Fields),
+    /// An entry of a map: its key and its value.
+    Entry(Fields),
+}
+
+impl Element {
+    fn columns(&self, column: &Column, rows_whole: bool) -> Vec<Expr> {
+        match self {
+            Element::Row(fields) if !rows_whole => {
+                fields.iter().map(|field| field_of(column, field)).collect()
+            }
+            Element::Entry(fields) => fields.iter().map(|field| field_of(column, field)).collect(),
+            Element::Value | Element::Row(_) => vec![Expr::Column(column.clone())],
+        }
+    }
 }
 
 fn field_of(column: &Column, field: &FieldRef) -> Expr {

@@ -142,6 +142,35 @@ async fn unnest_has_every_form() {
         ),
         ("SELECT id, k, v FROM t CROSS JOIN UNNEST(m) AS u (k, v) ORDER BY k", "id,k,v | 1,a,1 | 1,b,2 | 2,c,3"),
         ("SELECT id, k, v FROM t CROSS JOIN UNNEST(rows) AS u (k, v) ORDER BY k", "id,k,v | 1,a,1 | 1,b,2 | 2,c,3"),
+        // A row is one column; with a name for each of its fields, one for each.
+        ("SELECT id, r FROM t, UNNEST(rows) AS u (r) WHERE id = 2", "id,r | 2,{key: c, value: 3}"),
+        ("SELECT r.key AS k, u.r.value AS v FROM t, UNNEST(rows) AS u (r) ORDER BY 1", "k,v | a,1 | b,2 | c,3"),
+        ("SELECT r.value AS v FROM t, UNNEST(rows) AS u (r) WHERE r.key = 'b'", "v | 2"),
+        (
+            "SELECT id, r.key AS k, n FROM t CROSS JOIN UNNEST(rows) WITH ORDINALITY AS u (r, n) ORDER BY id, n",
+            "id,k,n | 1,a,1 | 1,b,2 | 2,c,1",
+        ),
+        (
+            "SELECT k, v, n FROM t CROSS JOIN UNNEST(rows) WITH ORDINALITY AS u (k, v, n) ORDER BY k",
+            "k,v,n | a,1,1 | b,2,2 | c,3,1",
+        ),
+        (
+            "SELECT id, r.key AS k FROM t LEFT JOIN UNNEST(rows) AS u (r) ON true ORDER BY id, k",
+            "id,k | 1,a | 1,b | 2,c | 3, | 4,",
+        ),
+        (
+            "SELECT count(*) AS n, count(r) AS m FROM t LEFT JOIN UNNEST(rows) AS u (r) ON true",
+            "n,m | 5,3",
+        ),
+        (
+            "SELECT x, r.key AS k FROM t, UNNEST(xs, rows) AS u (x, r) WHERE id = 1 ORDER BY x",
+            "x,k | 10,a | 20,b",
+        ),
+        (
+            "SELECT r.key AS a, k, v FROM t, UNNEST(rows, m) AS u (r, k, v) WHERE id = 1 ORDER BY k",
+            "a,k,v | a,a,1 | b,b,2",
+        ),
+        ("SELECT u.* FROM t, UNNEST(rows) AS u WHERE id = 2", "_col5 | {key: c, value: 3}"),
         (
             "SELECT id, x FROM t LEFT JOIN UNNEST(xs) AS u (x) ON true ORDER BY id, x",
             "id,x | 1,10 | 1,20 | 2,30 | 3, | 4,",
@@ -186,6 +215,14 @@ async fn unnest_refuses_what_is_no_list_and_wrong_alias_lists() {
         (
             "SELECT * FROM t CROSS JOIN UNNEST(xs) AS u (x, y)",
             "Column alias list has 2 entries but 'u' has 1 columns available",
+        ),
+        (
+            "SELECT * FROM t CROSS JOIN UNNEST(rows) AS u (a, b, c)",
+            "Column alias list has 3 entries but 'u' has 1 columns available",
+        ),
+        (
+            "SELECT * FROM t CROSS JOIN UNNEST(m) AS u (a)",
+            "Column alias list has 1 entries but 'u' has 2 columns available",
         ),
     ] {
         let told = answer(text).await.unwrap_err();

@@ -54,14 +54,30 @@ fn queries_are_rewritten_into_what_the_planner_reads_right() {
             "SELECT a FROM t LIMIT 5 OFFSET 3 ROWS",
         ),
         ("SELECT a FROM t LIMIT ALL", "SELECT a FROM t"),
-        ("VALUES 1, 2", "VALUES (1), (2)"),
-        ("VALUES (1, 'a'), ROW(2, 'b')", "VALUES (1, 'a'), (2, 'b')"),
-        ("VALUES (1) + 2, (3)", "VALUES ((1) + 2), (3)"),
+        (
+            "VALUES 1, 2",
+            "SELECT * FROM (VALUES (1), (2)) AS \"$values\" (\"_col0\")",
+        ),
+        (
+            "VALUES (1, 'a'), ROW(2, 'b')",
+            "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS \"$values\" (\"_col0\", \"_col1\")",
+        ),
+        (
+            "SELECT a FROM (VALUES (1) + 2, (3)) AS t (A)",
+            "SELECT a FROM (VALUES ((1) + 2), (3)) AS t (a)",
+        ),
+        (
+            "WITH t (a) AS (VALUES 1) SELECT a FROM t",
+            "WITH t (a) AS (VALUES (1)) SELECT a FROM t",
+        ),
         (
             "SELECT * FROM (VALUES 1, f(2, 3) UNION ALL VALUES (4)) AS t (A)",
-            "SELECT * FROM (VALUES (1), (f(2, 3)) UNION ALL VALUES (4)) AS t (a)",
+            "SELECT * FROM (SELECT * FROM (VALUES (1), (f(2, 3))) AS \"$values\" (\"_col0\") UNION ALL SELECT * FROM (VALUES (4)) AS \"$values\" (\"_col0\")) AS t (a)",
         ),
-        ("VALUES 1, 2 LIMIT 1", "VALUES (1), (2) LIMIT 1"),
+        (
+            "VALUES 1, 2 LIMIT 1",
+            "SELECT * FROM (VALUES (1), (2)) AS \"$values\" (\"_col0\") LIMIT 1",
+        ),
         (
             "TABLE Db.T UNION (TABLE S)",
             "SELECT * FROM db.t UNION (SELECT * FROM s)",
