@@ -2,6 +2,7 @@
 
 mod collect;
 mod exact;
+mod float_extreme;
 mod fold;
 mod taken;
 
@@ -17,6 +18,8 @@ use datafusion::logical_expr::{
 use super::signature::canonical;
 use crate::semantics::error::{not_supported, type_mismatch};
 use crate::semantics::ty::Ty;
+
+pub(crate) use float_extreme::float_extreme;
 
 use collect::Collected;
 use fold::{Fold, Folded};

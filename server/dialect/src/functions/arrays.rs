@@ -3,8 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ListArray, MapArray, UInt32Array, make_comparator};
-use arrow::compute::SortOptions;
+use arrow::array::{Array, ArrayRef, ListArray, MapArray, UInt32Array};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
 
@@ -12,6 +11,7 @@ use super::array_build::{
     append, concat_arrays, concat_bytes, concat_text, date_sequence, flatten, flatten_type, join, keys_type,
     map_part, prepend, repeat, reverse, sequence, slice, trim_array, values_type,
 };
+use super::array_order::{Compare, comparator, equality, extreme, sort};
 use super::call::Call;
 use super::lists::{Pick, build_lists};
 use super::signature::Param::{
@@ -19,8 +19,7 @@ use super::signature::Param::{
 };
 use super::signature::{Returns, generic, over, variadic};
 use super::udf::{Spec, spec};
-use crate::semantics::error::{bad_argument, not_supported};
-use crate::semantics::ty::Ty;
+use crate::semantics::error::bad_argument;
 
 const INT: &DataType = &DataType::Int64;
 const BOOL: &DataType = &DataType::Boolean;
@@ -202,21 +201,6 @@ pub(super) static SUBSCRIPTS: &[Spec] = &[spec(
     ],
 )];
 
-type Compare = Box<dyn Fn(usize, usize) -> Ordering + Send + Sync>;
-
-fn comparator(left: &ArrayRef, right: &ArrayRef) -> Result<Compare> {
-    if Ty::of_type(left.data_type()) == Ty::Unknown || Ty::of_type(right.data_type()) == Ty::Unknown {
-        return Ok(Box::new(|_, _| Ordering::Equal));
-    }
-    if Ty::of_type(left.data_type()).is_nested() {
-        return Err(not_supported(
-            "comparing arrays, maps and rows inside arrays",
-            "comparing-arrays-maps-and-rows",
-        ));
-    }
-    Ok(make_comparator(left, right, SortOptions::default())?)
-}
-
 /// Range of a list's elements in its values.
 pub(super) fn range(list: &ListArray, i: usize) -> (usize, usize) {
     let offsets = list.value_offsets();
@@ -279,20 +263,6 @@ fn map_element(c: &Call, strict: bool) -> Result<ArrayRef> {
     )?)
 }
 
-fn sort(c: &Call) -> Result<ArrayRef> {
-    let lists = c.list(0)?;
-    let values = lists.array().values();
-    let order = comparator(values, values)?;
-    build_lists(c, &[Arc::clone(values)], |row, picks| {
-        let Some(i) = lists.at(row) else { return Ok(false) };
-        let (start, end) = range(lists.array(), i);
-        let (mut present, nulls): (Vec<_>, Vec<_>) = (start..end).partition(|e| values.is_valid(*e));
-        present.sort_by(|a, b| order(*a, *b));
-        picks.extend(present.into_iter().chain(nulls).map(|e| Pick::Range(0, e, e + 1)));
-        Ok(true)
-    })
-}
-
 /// First occurrences among `candidates`, NULLs being equal; `seen` holds what is already there.
 fn unseen(order: &Compare, values: &ArrayRef, seen: &mut Vec<usize>, candidate: usize) -> bool {
     let found = seen
@@ -327,13 +297,13 @@ fn distinct(c: &Call) -> Result<ArrayRef> {
 fn position(c: &Call) -> Result<ArrayRef> {
     let (lists, wanted) = (c.list(0)?, c.any(1)?);
     let values = lists.array().values();
-    let order = comparator(values, wanted.array())?;
+    let same = equality(values, wanted.array())?;
     c.build::<Int64Type>(|row| {
         let (Some(i), Some(w)) = (lists.at(row), wanted.at(row)) else {
             return Ok(None);
         };
         let (start, end) = range(lists.array(), i);
-        let found = (start..end).find(|e| values.is_valid(*e) && order(*e, w).is_eq());
+        let found = (start..end).find(|e| values.is_valid(*e) && same(*e, w));
         Ok(Some(found.map_or(0, |e| (e - start) as i64 + 1)))
     })
 }
@@ -341,53 +311,29 @@ fn position(c: &Call) -> Result<ArrayRef> {
 fn remove(c: &Call) -> Result<ArrayRef> {
     let (lists, wanted) = (c.list(0)?, c.any(1)?);
     let values = lists.array().values();
-    let order = comparator(values, wanted.array())?;
+    let same = equality(values, wanted.array())?;
     build_lists(c, &[Arc::clone(values)], |row, picks| {
         let (Some(i), Some(w)) = (lists.at(row), wanted.at(row)) else {
             return Ok(false);
         };
         let (start, end) = range(lists.array(), i);
-        let keep = (start..end).filter(|e| values.is_null(*e) || order(*e, w).is_ne());
+        let keep = (start..end).filter(|e| values.is_null(*e) || !same(*e, w));
         picks.extend(keep.map(|e| Pick::Range(0, e, e + 1)));
         Ok(true)
     })
-}
-
-/// NULL when an element is NULL or there is none.
-fn extreme(c: &Call, wanted: Ordering) -> Result<ArrayRef> {
-    let lists = c.list(0)?;
-    let values = lists.array().values();
-    if Ty::of_type(values.data_type()).is_float() {
-        return Err(not_supported(
-            &format!("{} of real and double", c.name),
-            "functions-that-differ",
-        ));
-    }
-    let order = comparator(values, values)?;
-    let picks: UInt32Array = (0..c.rows)
-        .map(|row| {
-            let (start, end) = range(lists.array(), lists.at(row)?);
-            if (start..end).any(|e| values.is_null(e)) {
-                return None;
-            }
-            let best = (start..end).reduce(|best, e| if order(e, best) == wanted { e } else { best })?;
-            u32::try_from(best).ok()
-        })
-        .collect();
-    Ok(arrow::compute::take(values, &picks, None)?)
 }
 
 /// True when found, NULL when not found but an element is NULL.
 fn contains(c: &Call) -> Result<ArrayRef> {
     let (lists, wanted) = (c.list(0)?, c.any(1)?);
     let values = lists.array().values();
-    let order = comparator(values, wanted.array())?;
+    let same = equality(values, wanted.array())?;
     c.build_bool(|row| {
         let (Some(i), Some(w)) = (lists.at(row), wanted.at(row)) else {
             return Ok(None);
         };
         let (start, end) = range(lists.array(), i);
-        if (start..end).any(|e| values.is_valid(e) && order(e, w).is_eq()) {
+        if (start..end).any(|e| values.is_valid(e) && same(e, w)) {
             return Ok(Some(true));
         }
         Ok(if (start..end).any(|e| values.is_null(e)) {

@@ -3,17 +3,17 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, make_comparator};
-use arrow::compute::SortOptions;
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::kernels::zip::zip;
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::datatypes::DataType;
 use datafusion::error::Result;
 
 use super::call::Call;
+use super::floats::extremes;
 use super::signature::Param::{Any, Bool, Common};
 use super::signature::{Returns, generic, over, variadic};
 use super::udf::{Json, Spec, json_spec, spec};
-use crate::semantics::error::{not_supported, type_mismatch};
+use crate::semantics::error::type_mismatch;
 use crate::semantics::ty::{Ty, display};
 
 pub(super) static SPECS: &[Spec] = &[
@@ -50,23 +50,7 @@ pub(super) static SPECS: &[Spec] = &[
     ),
 ];
 
-fn has_nan(array: &ArrayRef) -> bool {
-    match array.data_type() {
-        DataType::Float64 => array
-            .as_primitive::<Float64Type>()
-            .iter()
-            .flatten()
-            .any(f64::is_nan),
-        DataType::Float32 => array
-            .as_primitive::<Float32Type>()
-            .iter()
-            .flatten()
-            .any(f32::is_nan),
-        _ => false,
-    }
-}
-
-/// NULL if any argument is; NaN is refused because releases of Trino differ on it.
+/// NULL if any argument is. NaN only if all others are too.
 fn extreme(c: &Call, wanted: Ordering) -> Result<ArrayRef> {
     let ty = Ty::of_type(&c.returns);
     if ty.is_nested() || matches!(ty, Ty::Json | Ty::Interval | Ty::Other) {
@@ -76,17 +60,14 @@ fn extreme(c: &Call, wanted: Ordering) -> Result<ArrayRef> {
         )));
     }
     let mut best = c.full(0)?;
-    for i in 0..c.len() {
-        if has_nan(c.any(i)?.array()) {
-            return Err(not_supported(&format!("{} of NaN", c.name), "greatest-and-least"));
-        }
-    }
     for i in 1..c.len() {
         let next = c.full(i)?;
-        let order = make_comparator(&next, &best, SortOptions::default())?;
-        let take_next: BooleanArray = (0..c.rows)
-            .map(|row| Some(best.is_valid(row) && (next.is_null(row) || order(row, row) == wanted)))
-            .collect();
+        let take_next: BooleanArray = {
+            let better = extremes(&next, &best, wanted)?;
+            (0..c.rows)
+                .map(|row| Some(best.is_valid(row) && (next.is_null(row) || better(row, row))))
+                .collect()
+        };
         best = zip(&take_next, &next, &best)?;
     }
     Ok(best)

@@ -4,6 +4,7 @@ use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
 use datafusion::error::{DataFusionError, Result};
 
 use crate::semantics::error::{bad_argument, not_supported};
+use crate::semantics::plain_year;
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -99,9 +100,9 @@ pub(super) fn format_pattern(time: NaiveDateTime, pattern: &str) -> Result<Strin
             'T' => write!(out, "{:02}:{:02}:{:02}", clock.0, clock.1, clock.2),
             'v' => write!(out, "{:02}", time.iso_week().week()),
             'W' => write!(out, "{weekday}"),
-            'x' => write!(out, "{:04}", time.iso_week().year()),
-            'Y' => write!(out, "{:04}", time.year()),
-            _ => write!(out, "{:02}", time.year().rem_euclid(100)),
+            'x' => write!(out, "{}", plain_year(time.iso_week().year())),
+            'Y' => write!(out, "{}", plain_year(time.year())),
+            _ => write!(out, "{:02}", time.year().unsigned_abs() % 100),
         };
         written.map_err(|_| DataFusionError::Internal("formatting into a string failed".into()))?;
     }
@@ -193,13 +194,13 @@ impl Scan<'_> {
         if let Some(rest) = self.rest.strip_prefix(['-', '+']) {
             self.rest = rest;
         }
-        let year = i32::try_from(self.number(9)?).ok()?;
+        // Four digits at most: others may follow without a separator.
+        let year = i32::try_from(self.number(4)?).ok()?;
         Some(if negative { -year } else { year })
     }
 
     fn two_digit_year(&mut self) -> Option<i32> {
-        let count = self.rest.bytes().take(3).take_while(u8::is_ascii_digit).count();
-        // Two digits have a pivot; another count is a plain year to Joda, which nobody wants here.
+        let count = self.rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
         if count != 2 {
             return None;
         }

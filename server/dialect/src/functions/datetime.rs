@@ -10,10 +10,12 @@ use datafusion::error::{DataFusionError, Result};
 use super::calendar::{add, diff, first_of, out_of_calendar, truncate, unit};
 use super::call::Call;
 use super::date_pattern::{format_pattern, parse_pattern};
+use super::iso_date::parse_iso_date;
 use super::signature::Param::{Any, Bigint, Date, Double, Timestamp, Varchar};
 use super::signature::{Overload, Returns, TIMESTAMP_MS, generic, over};
 use super::udf::{Spec, spec};
 use crate::semantics::error::{bad_argument, out_of_range};
+use crate::semantics::{format_date, signed_year};
 
 const INT: &DataType = &DataType::Int64;
 const UTF8: &DataType = &DataType::Utf8;
@@ -338,12 +340,8 @@ fn from_iso_date(c: &Call) -> Result<ArrayRef> {
     let a = c.text(0)?;
     c.build::<Date32Type>(|r| {
         let Some(text) = a.get(r) else { return Ok(None) };
-        // Week and ordinal dates are valid ISO 8601 too; refusing them is not a wrong answer.
-        let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'-') && text.split('-').count() == 3;
-        let date = plain
-            .then(|| crate::semantics::parse_date_text(text).ok())
-            .flatten();
-        date.map(Some)
+        parse_iso_date(text)
+            .map(|date| Some(date.num_days_from_ce() - 719_163))
             .ok_or_else(|| bad_argument(format!("Invalid format: \"{text}\"")))
     })
 }
@@ -355,10 +353,14 @@ fn to_iso(c: &Call) -> Result<ArrayRef> {
         let Some(time) = times.get(r)? else {
             return Ok(None);
         };
-        let date = time.format("%Y-%m-%d");
+        let date = if times.per_second < 0 {
+            format_date(time.date())
+        } else {
+            signed_year(time.year()) + &time.format("-%m-%d").to_string()
+        };
         let nanos = time.nanosecond();
         let text = match times.per_second {
-            ..=0 => date.to_string(),
+            ..=0 => date,
             1 => format!("{date}T{}", time.format("%H:%M:%S")),
             1_000 => format!("{date}T{}.{:03}", time.format("%H:%M:%S"), nanos / 1_000_000),
             1_000_000 => format!("{date}T{}.{:06}", time.format("%H:%M:%S"), nanos / 1_000),

@@ -1,9 +1,11 @@
-//! IEEE comparisons of `real` and `double`, which Arrow orders totally.
+//! `real` and `double`, which Arrow orders totally: IEEE comparisons, and NaN and zero as one value each.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, make_comparator};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::SortOptions;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
 use datafusion::error::Result;
 
@@ -51,17 +53,72 @@ pub(super) static SPECS: &[Spec] = &[
         "$float_normal",
         &[],
         &[
-            over(&[Real], &DataType::Float32, |c| {
-                let a = c.primitive::<Float32Type>(0)?;
-                c.build::<Float32Type>(|r| Ok(a.get(r).map(|v| if v.is_nan() { f32::NAN } else { v + 0.0 })))
-            }),
-            over(&[Double], &DataType::Float64, |c| {
-                let a = c.double(0)?;
-                c.build::<Float64Type>(|r| Ok(a.get(r).map(|v| if v.is_nan() { f64::NAN } else { v + 0.0 })))
-            }),
+            over(&[Real], &DataType::Float32, |c| Ok(normal(&c.full(0)?))),
+            over(&[Double], &DataType::Float64, |c| Ok(normal(&c.full(0)?))),
+        ],
+    ),
+    spec(
+        "$float_order",
+        &[],
+        &[
+            over(&[Real], &DataType::Float32, |c| Ok(one_nan(&c.full(0)?))),
+            over(&[Double], &DataType::Float64, |c| Ok(one_nan(&c.full(0)?))),
         ],
     ),
 ];
+
+/// Applies one of two functions to a column of `real` or `double`; any other column stays.
+fn mapped(values: &ArrayRef, real: impl Fn(f32) -> f32, double: impl Fn(f64) -> f64) -> ArrayRef {
+    match values.data_type() {
+        DataType::Float32 => {
+            let mapped: PrimitiveArray<Float32Type> = values.as_primitive::<Float32Type>().unary(real);
+            Arc::new(mapped)
+        }
+        DataType::Float64 => {
+            let mapped: PrimitiveArray<Float64Type> = values.as_primitive::<Float64Type>().unary(double);
+            Arc::new(mapped)
+        }
+        _ => Arc::clone(values),
+    }
+}
+
+/// NaN as one value, the largest, whatever its bits; -0.0 as 0.0. Other types stay.
+pub(super) fn normal(values: &ArrayRef) -> ArrayRef {
+    mapped(
+        values,
+        |v| if v.is_nan() { f32::NAN } else { v + 0.0 },
+        |v| if v.is_nan() { f64::NAN } else { v + 0.0 },
+    )
+}
+
+/// NaN as one value, the largest. Other types stay.
+pub(super) fn one_nan(values: &ArrayRef) -> ArrayRef {
+    mapped(
+        values,
+        |v| if v.is_nan() { f32::NAN } else { v },
+        |v| if v.is_nan() { f64::NAN } else { v },
+    )
+}
+
+/// Tells of each place whether a NaN is there.
+pub(super) fn nans(values: &ArrayRef) -> Box<dyn Fn(usize) -> bool + '_> {
+    match values.data_type() {
+        DataType::Float32 => Box::new(|i| values.as_primitive::<Float32Type>().value(i).is_nan()),
+        DataType::Float64 => Box::new(|i| values.as_primitive::<Float64Type>().value(i).is_nan()),
+        _ => Box::new(|_| false),
+    }
+}
+
+/// Tells whether a value of `next` is to be preferred to one of `best`, where neither is NULL: NaN never is.
+pub(super) fn extremes<'a>(
+    next: &'a ArrayRef,
+    best: &'a ArrayRef,
+    wanted: Ordering,
+) -> Result<impl Fn(usize, usize) -> bool + use<'a>> {
+    let order = make_comparator(next, best, SortOptions::default())?;
+    let (next_nan, best_nan) = (nans(next), nans(best));
+    Ok(move |n: usize, b: usize| !next_nan(n) && (best_nan(b) || order(n, b) == wanted))
+}
 
 fn real(c: &Call, test: impl Fn(f32, f32) -> bool) -> Result<ArrayRef> {
     compare::<Float32Type>(c, test)

@@ -89,6 +89,14 @@ fn known(call: &ScalarFunction) -> Option<&Known> {
         .and_then(TrinoFunction::known)
 }
 
+/// Whether some number becomes a `double` in a call.
+pub(crate) fn takes_doubles(call: &ScalarFunction) -> bool {
+    call.func
+        .inner()
+        .downcast_ref::<TrinoFunction>()
+        .is_some_and(TrinoFunction::takes_doubles)
+}
+
 /// The type of a call that the semantic pass has already resolved.
 pub(crate) fn known_field(call: &ScalarFunction) -> Option<&FieldRef> {
     known(call).map(|known| &known.field)
@@ -112,6 +120,11 @@ pub(crate) mod float_comparison {
             _ => ("$float_le", right, left),
         };
         super::call(name, vec![left, right])
+    }
+
+    /// One NaN, the largest value: a key to sort by.
+    pub(crate) fn ordered(value: Expr) -> Expr {
+        super::call("$float_order", vec![value])
     }
 
     /// One NaN and one zero: what total order can compare as IS DISTINCT FROM does.

@@ -391,6 +391,10 @@ fn round_double(x: f64, to: i64) -> f64 {
     if scaled.is_infinite() || factor == 0.0 {
         return if factor == 0.0 { 0.0 } else { x };
     }
+    // So large a number has no fraction left to round.
+    if to > 0 && scaled >= (1_u64 << 52) as f64 {
+        return x;
+    }
     let rounded = (scaled + 0.5).floor() / factor;
     // `0.49999999999999994 + 0.5` is 1.0 in binary; f64::round knows.
     let rounded = if to == 0 { x.abs().round() } else { rounded };

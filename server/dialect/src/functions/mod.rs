@@ -5,6 +5,7 @@
 
 mod aggregates;
 mod array_build;
+mod array_order;
 mod arrays;
 mod bits;
 mod calendar;
@@ -15,14 +16,18 @@ mod datetime;
 mod encoding;
 mod floats;
 pub(crate) mod internal;
+mod iso_date;
 mod json;
 mod json_text;
+mod letter_case;
 mod lists;
 mod math;
+mod nearest;
 mod operators;
 mod planner;
 mod refused;
 mod regex;
+mod shift;
 pub(crate) mod signature;
 mod space;
 mod stock;
@@ -38,9 +43,12 @@ pub use lists::value_bytes;
 pub use planner::expr_planners;
 pub use space::FunctionMemory;
 
+pub(crate) use aggregates::float_extreme;
 pub(crate) use call::MAX_VALUE_BYTES;
 pub(crate) use json::json_to_text;
 pub(crate) use math::{STRICT, pow10, round_half_up};
+pub(crate) use nearest::decimal_to_float;
+pub(crate) use shift::shift;
 
 /// Everything a session may call.
 #[derive(Debug, Clone)]
@@ -73,6 +81,7 @@ impl FunctionSet {
         let mut names: Vec<_> = scalar.chain(aggregate).chain(window).collect();
         names.sort_unstable();
         names.dedup();
+        names.retain(|name| name != PLANNER_TRIM);
         names
     }
 }
@@ -85,6 +94,14 @@ pub fn function_set() -> FunctionSet {
         window: stock::window(),
         refused: refused::REFUSED,
     }
+}
+
+/// What the planner calls TRIM(BOTH ...): no function of Athena.
+pub(crate) const PLANNER_TRIM: &str = "btrim";
+
+/// Whether Athena has a function of this name, in lower case, that is refused here.
+pub(crate) fn is_refused(name: &str) -> bool {
+    refused::REFUSED.iter().any(|(refused, _)| *refused == name)
 }
 
 /// Our own functions that SQL text can name.

@@ -147,7 +147,7 @@ struct Operand<T: ArrowPrimitiveType> {
 }
 
 fn operand<T: ArrowPrimitiveType>(c: &Call, i: usize) -> Result<Operand<T>> {
-    let array = arrow::compute::cast(c.any(i)?.array(), &T::DATA_TYPE)?;
+    let array = super::nearest::decimal_to_float(c.any(i)?.array(), &T::DATA_TYPE)?;
     Ok(Operand::new(c, array.as_primitive::<T>().clone()))
 }
 

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
 
 use super::call::Call;
+use super::letter_case::{lower, upper};
 use super::lists::{build_text_lists, text_list_type};
 use super::signature::Param::{Bigint, Varbinary, Varchar};
 use super::signature::{Returns, generic, over, variadic};
@@ -96,6 +97,7 @@ pub(super) static SPECS: &[Spec] = &[
     ),
     spec(
         "trim",
+        // What the planner calls TRIM(BOTH ...); `syntax` refuses it in a statement.
         &["btrim"],
         &[
             over(&[Varchar], UTF8, |c| trim(c, true, true)),
@@ -165,23 +167,6 @@ fn int_of_text(c: &Call, f: impl Fn(&str) -> Result<usize>) -> Result<ArrayRef> 
 fn text_test(c: &Call, f: impl Fn(&str, &str) -> bool) -> Result<ArrayRef> {
     let (a, b) = (c.text(0)?, c.text(1)?);
     c.build_bool(|r| Ok(a.get(r).zip(b.get(r)).map(|(s, p)| f(s, p))))
-}
-
-/// Upper case one code point at a time: Trino keeps `ß`, which has no single upper-case letter.
-fn upper(s: &str) -> String {
-    s.chars().map(|c| single(c, c.to_uppercase())).collect()
-}
-
-/// Lower case one code point at a time (no final-sigma rule), as Trino.
-fn lower(s: &str) -> String {
-    s.chars().map(|c| single(c, c.to_lowercase())).collect()
-}
-
-fn single(original: char, mut mapped: impl Iterator<Item = char>) -> char {
-    match (mapped.next(), mapped.next()) {
-        (Some(one), None) => one,
-        _ => original,
-    }
 }
 
 fn codepoint(c: &Call) -> Result<ArrayRef> {

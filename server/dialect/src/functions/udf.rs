@@ -13,7 +13,8 @@ use datafusion::logical_expr::{
 };
 
 use super::call::Call;
-use super::signature::{Overload, canonical, choose};
+use super::nearest::decimal_to_float;
+use super::signature::{Overload, Param, canonical, choose};
 use super::space::Space;
 use crate::semantics::error::type_mismatch;
 use crate::semantics::ty::{Ty, json_metadata};
@@ -92,6 +93,12 @@ pub(crate) struct Known {
 }
 
 impl TrinoFunction {
+    /// Whether some number becomes a `double` in a call.
+    pub(crate) fn takes_doubles(&self) -> bool {
+        let double = |overload: &Overload| overload.params.contains(&Param::Double);
+        self.spec.overloads.iter().any(double)
+    }
+
     /// The knowledge about this one call.
     pub(crate) fn known(&self) -> Option<&Known> {
         self.known.as_ref()
@@ -249,6 +256,6 @@ fn column(arg: &ColumnarValue, to: &DataType) -> Result<ArrayRef> {
     if array.data_type() == to {
         Ok(array)
     } else {
-        Ok(arrow::compute::cast(&array, to)?)
+        decimal_to_float(&array, to)
     }
 }

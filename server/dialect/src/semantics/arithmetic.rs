@@ -99,3 +99,20 @@ pub(super) fn negative(inner: Expr, schema: &DFSchema) -> Result<Expr> {
         other => Err(type_mismatch(format!("Cannot negate {other}"))),
     }
 }
+
+/// An interval is of months or of days and less; which, only its value tells.
+pub(super) fn interval_type(interval: &Expr) -> Result<&'static str> {
+    match interval {
+        Expr::Negative(inner) => interval_type(inner),
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(v)), _) if v.months != 0 => {
+            Ok("interval year to month")
+        }
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(v)), _) if v.days != 0 || v.nanoseconds != 0 => {
+            Ok("interval day to second")
+        }
+        _ => Err(not_supported(
+            "typeof of an interval that is zero or computed",
+            "intervals",
+        )),
+    }
+}

@@ -48,7 +48,8 @@ fn rule(from: Ty, to: Ty, same_type: bool) -> Rule {
         (Boolean, Decimal(..)) => Rule::Refused("casts"),
         (f, Boolean) if f.is_numeric() => Rule::Own,
         (Real, Double) | (Double, Real) => Rule::Arrow,
-        (Decimal(..), Decimal(..) | Real | Double) => Rule::Arrow,
+        (Decimal(..), Decimal(..)) => Rule::Arrow,
+        (Decimal(..), Real | Double) => Rule::Own,
         (f, t) if (f.is_float() || matches!(f, Decimal(..))) && t.is_integer() => Rule::Own,
         (f, Decimal(..)) if f.is_float() => Rule::Own,
         (f, Varchar) if f.is_integer() || matches!(f, Decimal(..) | Boolean | Date) => Rule::Own,
@@ -98,6 +99,17 @@ pub(super) fn cast(inner: Expr, to: FieldRef, try_cast: bool, schema: &DFSchema)
             &format!("CAST from {} to {}", display(&from), display(&to)),
             anchor,
         )),
+    }
+}
+
+/// A value in the type that an operator needs, which Trino converts to without a CAST.
+pub(super) fn implicit(inner: Expr, from: &Field, to: &DataType) -> Expr {
+    match Ty::of_field(from) {
+        decimal @ Ty::Decimal(..) if Ty::of_type(to).is_float() => own(
+            inner,
+            CastFunction::new(decimal, &Field::new("", to.clone(), true), None, false),
+        ),
+        _ => Expr::Cast(Cast::new(Box::new(inner), to.clone())),
     }
 }
 

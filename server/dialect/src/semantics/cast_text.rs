@@ -42,6 +42,29 @@ fn scientific(shortest: &str, nan: bool, infinite: bool, negative: bool) -> Stri
     }
 }
 
+/// `2020-01-01`, `-0003-05-06`, `10000-01-01`: Joda's form, which Trino prints dates in.
+pub(crate) fn format_date(date: NaiveDate) -> String {
+    format!(
+        "{}-{:02}-{:02}",
+        plain_year(date.year()),
+        date.month(),
+        date.day()
+    )
+}
+
+/// A year in four digits or more.
+pub(crate) fn plain_year(year: i32) -> String {
+    // The width of a format counts the sign.
+    let sign = if year < 0 { "-" } else { "" };
+    format!("{sign}{:04}", year.unsigned_abs())
+}
+
+/// The same where more than four digits have a sign: java.time's form, which Trino prints timestamps in.
+pub(crate) fn signed_year(year: i32) -> String {
+    let plus = if year > 9999 { "+" } else { "" };
+    plus.to_owned() + &plain_year(year)
+}
+
 /// `2020-01-01 05:06:07` and as many fraction digits as the precision has.
 pub(super) fn format_timestamp(ticks: i64, unit: TimeUnit) -> Result<String> {
     let per = per_second(unit);
@@ -54,8 +77,8 @@ pub(super) fn format_timestamp(ticks: i64, unit: TimeUnit) -> Result<String> {
         width => format!(".{rest:0width$}"),
     };
     Ok(format!(
-        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}{fraction}",
-        time.year(),
+        "{}-{:02}-{:02} {:02}:{:02}:{:02}{fraction}",
+        signed_year(time.year()),
         time.month(),
         time.day(),
         time.hour(),

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 
 use super::cast::CastFunction;
 use super::cast_text::{
-    format_double, format_real, format_timestamp, parse_boolean, parse_date_text, parse_decimal,
+    format_date, format_double, format_real, format_timestamp, parse_boolean, parse_date_text, parse_decimal,
     parse_double, parse_integer, parse_timestamp_text,
 };
 use super::error::bad_cast;
 use super::ty::Ty;
-use crate::functions::{STRICT, pow10, round_half_up};
+use crate::functions::{STRICT, decimal_to_float, pow10, round_half_up};
 
 impl CastFunction {
     /// Converts a column.
@@ -34,6 +34,7 @@ impl CastFunction {
             (f, t) if t.is_integer() && (f.is_float() || matches!(f, Ty::Decimal(..))) => {
                 self.to_integer(array)
             }
+            (Ty::Decimal(..), t) if t.is_float() => decimal_to_float(array, &self.to),
             (f, Ty::Decimal(p, s)) if f.is_float() => self.float_to_decimal(array, p, s),
             (f, Ty::Boolean) if f.is_numeric() => self.number_to_boolean(array),
             (Ty::Timestamp(_) | Ty::TimestampTz, _) => self.timestamp_precision(array),
@@ -102,6 +103,15 @@ impl CastFunction {
                     |r| at(r).then(|| format_timestamp(ticks.value(r), *unit).map(|t| t + suffix)),
                     false,
                 )
+            }
+            DataType::Date32 => {
+                let a = array.as_primitive::<Date32Type>();
+                let text = |days| {
+                    Date32Type::to_naive_date_opt(days)
+                        .map(format_date)
+                        .ok_or_else(|| bad_cast("date is out of range"))
+                };
+                self.text_rows(rows, |r| at(r).then(|| text(a.value(r))), false)
             }
             other => {
                 let cut = Ty::of_type(other) == Ty::Varchar;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, lit};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, lit};
 
+use super::cast::implicit;
 use super::error::{not_supported, type_mismatch};
 use super::ty::{Ty, common_type};
 use crate::functions::internal::{float_comparison, known_field};
@@ -123,16 +124,19 @@ pub(crate) fn comparison(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> 
 
 /// Puts a cast around an expression of another type.
 pub(super) fn to_type(expr: Expr, to: &DataType, schema: &DFSchema) -> Result<Expr> {
-    if field_of(&expr, schema)?.data_type() == to {
+    let from = field_of(&expr, schema)?;
+    if from.data_type() == to {
         return Ok(expr);
     }
     // Constants fold here so that pruning still sees a plain literal.
+    let decimal = matches!(from.data_type(), DataType::Decimal128(..));
     if let Expr::Literal(value, metadata) = &expr
+        && !decimal
         && let Ok(value) = value.cast_to(to)
     {
         return Ok(Expr::Literal(value, metadata.clone()));
     }
-    Ok(Expr::Cast(Cast::new(Box::new(expr), to.clone())))
+    Ok(implicit(expr, &from, to))
 }
 
 /// A constant in the common type, so that the column beside it needs no cast and pruning sees through.

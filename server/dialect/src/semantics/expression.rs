@@ -1,18 +1,20 @@
 //! One expression, bottom up: literals, operators, conditions, casts and calls get Trino's types and meaning.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{AggregateFunctionParams, InList, Like, ScalarFunction};
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Operator, TryCast, WindowFunctionDefinition, lit,
+    AggregateUDF, Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Operator, TryCast, lit,
 };
 
 use super::compare::{comparison, field_of, is_comparison, is_parameter, require_common, to_type, ty};
 use super::error::{bad_argument, not_supported, out_of_range, type_mismatch};
 use super::ty::{Ty, common_type};
-use super::{arithmetic, cast};
+use super::{arithmetic, cast, float_order, window};
 use crate::functions::internal;
 
 /// Aggregates whose answer does not depend on the order of their input; DataFusion 55 fails on an ORDER BY in them.
@@ -74,9 +76,12 @@ fn rewrite_one(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             if ORDER_DOES_NOT_MATTER.contains(&call.func.name()) {
                 call.params.order_by.clear();
             }
+            if let Some(function) = float_extreme(call.func.name(), &call.params.args, schema)? {
+                call.func = function;
+            }
             Ok(Expr::AggregateFunction(call))
         }
-        Expr::WindowFunction(call) => window_call(*call, schema),
+        Expr::WindowFunction(call) => window::call(*call, schema),
         other => Ok(other),
     }
 }
@@ -155,7 +160,7 @@ fn disjoint_lists(binary: &BinaryExpr) -> Option<Expr> {
     })
 }
 
-fn require_boolean(expr: &Expr, schema: &DFSchema, place: &str) -> Result<()> {
+pub(super) fn require_boolean(expr: &Expr, schema: &DFSchema, place: &str) -> Result<()> {
     match ty(expr, schema)? {
         Ty::Boolean | Ty::Unknown => Ok(()),
         _ if is_parameter(expr) => Ok(()),
@@ -362,6 +367,13 @@ fn scalar_call(mut call: ScalarFunction, schema: &DFSchema) -> Result<Expr> {
             }
             Ok(Expr::ScalarFunction(call))
         }
+        "typeof"
+            if let [arg] = call.args.as_slice()
+                && ty(arg, schema)? == Ty::Interval =>
+        {
+            arithmetic::interval_type(arg).map(lit)
+        }
+        _ if internal::takes_doubles(&call) => double_args(call, schema).map(Expr::ScalarFunction),
         "now" => Ok(Expr::Cast(Cast::new(
             Box::new(Expr::ScalarFunction(call)),
             DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
@@ -379,6 +391,24 @@ fn scalar_call(mut call: ScalarFunction, schema: &DFSchema) -> Result<Expr> {
     }
 }
 
+/// Decimals that a function takes as `double` are converted as by CAST; the planner would leave it to Arrow.
+fn double_args(mut call: ScalarFunction, schema: &DFSchema) -> Result<ScalarFunction> {
+    let mut types = Vec::with_capacity(call.args.len());
+    for arg in &call.args {
+        types.push(field_of(arg, schema)?.data_type().clone());
+    }
+    let decimal = |data_type: &DataType| matches!(data_type, DataType::Decimal128(..));
+    if types.iter().any(decimal) {
+        let coerced = call.func.coerce_types(&types)?;
+        for ((arg, from), to) in call.args.iter_mut().zip(&types).zip(&coerced) {
+            if decimal(from) && *to == DataType::Float64 {
+                *arg = to_type(std::mem::take(arg), to, schema)?;
+            }
+        }
+    }
+    Ok(call)
+}
+
 fn aggregate_params(
     name: &str,
     mut params: AggregateFunctionParams,
@@ -388,10 +418,27 @@ fn aggregate_params(
         require_boolean(filter, schema, "FILTER")?;
     }
     check_aggregate_args(name, &mut params.args, schema)?;
+    float_order::distinct_arguments(name, params.distinct, &mut params.args, schema)?;
+    float_order::sort_keys(&mut params.order_by, schema)?;
     Ok(params)
 }
 
-fn check_aggregate_args(name: &str, args: &mut [Expr], schema: &DFSchema) -> Result<()> {
+/// `min` and `max` of floats are functions of ours.
+pub(super) fn float_extreme(
+    name: &str,
+    args: &[Expr],
+    schema: &DFSchema,
+) -> Result<Option<Arc<AggregateUDF>>> {
+    match args {
+        [arg] => Ok(crate::functions::float_extreme(
+            name,
+            field_of(arg, schema)?.data_type(),
+        )),
+        _ => Ok(None),
+    }
+}
+
+pub(super) fn check_aggregate_args(name: &str, args: &mut [Expr], schema: &DFSchema) -> Result<()> {
     for arg in args.iter_mut() {
         let found = ty(arg, schema)?;
         if found == Ty::Json && name != "count" {
@@ -426,26 +473,4 @@ fn check_aggregate_args(name: &str, args: &mut [Expr], schema: &DFSchema) -> Res
         }
     }
     Ok(())
-}
-
-fn window_call(mut call: datafusion::logical_expr::expr::WindowFunction, schema: &DFSchema) -> Result<Expr> {
-    let name = call.fun.name().to_owned();
-    if let Some(filter) = &call.params.filter {
-        require_boolean(filter, schema, "FILTER")?;
-    }
-    match &call.fun {
-        WindowFunctionDefinition::AggregateUDF(_) => {
-            check_aggregate_args(&name, &mut call.params.args, schema)?
-        }
-        // Offsets and counts of DataFusion's own window functions are 64 bits wide.
-        WindowFunctionDefinition::WindowUDF(_) => {
-            let from = usize::from(name != "ntile");
-            for arg in call.params.args.iter_mut().skip(from) {
-                if let Expr::Literal(ScalarValue::Int32(Some(v)), metadata) = arg {
-                    *arg = Expr::Literal(ScalarValue::Int64(Some(i64::from(*v))), metadata.take());
-                }
-            }
-        }
-    }
-    Ok(Expr::WindowFunction(Box::new(call)))
 }

@@ -12,12 +12,14 @@ pub(crate) mod error;
 mod expression;
 mod faults;
 mod float_keys;
+mod float_order;
 mod plan;
 mod set_operations;
 mod sql_types;
 mod syntax;
 pub(crate) mod ty;
 mod width;
+mod window;
 
 pub use compare::is_comparison;
 pub use faults::fault_from_datafusion;
@@ -26,7 +28,7 @@ pub use sql_types::type_planner;
 pub use syntax::prepare;
 pub use width::widest_row;
 
-pub(crate) use cast_text::{format_double, parse_date_text};
+pub(crate) use cast_text::{format_date, format_double, plain_year, signed_year};
 pub(crate) use compare::comparison;
 pub(crate) use float_keys::add as with_float_keys;
 

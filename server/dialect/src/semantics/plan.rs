@@ -10,13 +10,13 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, Subquery, Union, Values};
 use owlake_fault::{Code, Fault};
 
-use super::compare::require_common;
-use super::error::type_mismatch;
+use super::cast::implicit;
+use super::compare::{require_common, to_type};
+use super::error::{fault, type_mismatch};
 use super::expression::rewrite;
 use super::faults::fault_from_datafusion;
-use super::float_keys;
-use super::set_operations;
 use super::ty::{Ty, WRITTEN};
+use super::{float_keys, float_order, set_operations};
 
 /// Gives a plan Trino's meaning, or refuses it.
 ///
@@ -87,7 +87,7 @@ fn node_semantics(node: LogicalPlan, scopes: &mut Vec<DFSchemaRef>) -> Result<Lo
                 })?
                 .data;
             check_node(&rewritten, &schema)?;
-            float_keys::add(rewritten)?.recompute_schema()
+            float_order::add(float_keys::add(rewritten)?, &schema)?.recompute_schema()
         }
     }
 }
@@ -133,7 +133,14 @@ fn with_subqueries(expr: Expr, schema: &DFSchemaRef, scopes: &mut Vec<DFSchemaRe
 
 fn check_node(node: &LogicalPlan, schema: &DFSchema) -> Result<()> {
     match node {
-        LogicalPlan::Filter(filter) => require_boolean(&filter.predicate, schema, "WHERE or HAVING clause"),
+        LogicalPlan::Filter(filter) => {
+            refuse_windows(&filter.predicate, "WHERE or HAVING clause")?;
+            require_boolean(&filter.predicate, schema, "WHERE or HAVING clause")
+        }
+        LogicalPlan::Aggregate(aggregate) => aggregate
+            .group_expr
+            .iter()
+            .try_for_each(|key| refuse_windows(key, "GROUP BY clause")),
         LogicalPlan::Join(join) => {
             for (left, right) in &join.on {
                 require_common(left, right, schema, "=")?;
@@ -144,6 +151,16 @@ fn check_node(node: &LogicalPlan, schema: &DFSchema) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+fn refuse_windows(expr: &Expr, place: &str) -> Result<()> {
+    if expr.exists(|part| Ok(matches!(part, Expr::WindowFunction(_))))? {
+        let why = format!("{place} cannot contain window functions");
+        return Err(fault(
+            Fault::new(Code::SyntaxError, why).with_hint("Compute them in a query in FROM."),
+        ));
+    }
+    Ok(())
 }
 
 fn require_boolean(expr: &Expr, schema: &DFSchema, place: &str) -> Result<()> {
@@ -198,10 +215,8 @@ fn values_semantics(values: Values, scopes: &mut Vec<DFSchemaRef>) -> Result<Log
         .collect();
     for row in &mut rows {
         for (expr, found) in row.iter_mut().zip(&types) {
-            if let Some(to) = found
-                && expr.get_type(empty.as_ref())? != *to
-            {
-                *expr = Expr::Cast(Cast::new(Box::new(expr.clone()), to.clone()));
+            if let Some(to) = found {
+                *expr = to_type(std::mem::take(expr), to, &empty)?;
             }
         }
     }
@@ -273,8 +288,7 @@ pub(super) fn cast_columns(
             if field.data_type() == to {
                 column
             } else {
-                Expr::Cast(Cast::new(Box::new(column), to.clone()))
-                    .alias_qualified(qualifier.cloned(), field.name())
+                implicit(column, field, to).alias_qualified(qualifier.cloned(), field.name())
             }
         })
         .collect();

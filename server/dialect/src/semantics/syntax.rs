@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, Ident, Statement, TimezoneInfo, TypedString, Value, VisitMut,
-    VisitorMut,
+    CastKind, DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    Statement, TimezoneInfo, TypedString, Value, VisitMut, VisitorMut,
 };
 use owlake_fault::{Code, Fault};
 
@@ -75,7 +75,7 @@ fn rewrite(expr: &mut Expr) -> Result<(), Fault> {
             if niladic && matches!(name.as_str(), "localtimestamp" | "localtime" | "current_time") {
                 return Err(refused(&name, "time"));
             }
-            Ok(())
+            function_form(&name, &function.args)
         }
         Expr::ILike { .. } => Err(Fault::new(Code::SyntaxError, "mismatched input 'ILIKE'")
             .with_hint("Write lower(value) LIKE pattern")),
@@ -86,6 +86,28 @@ fn rewrite(expr: &mut Expr) -> Result<(), Fault> {
         }) if value.eq_ignore_ascii_case("localtimestamp") => Err(refused("localtimestamp", "time")),
         _ => Ok(()),
     }
+}
+
+/// A name that only the planner's own rewrites have, and arguments that it does not know.
+fn function_form(name: &str, args: &FunctionArguments) -> Result<(), Fault> {
+    if name == crate::functions::PLANNER_TRIM {
+        let why = format!("Function '{name}' not registered");
+        return Err(Fault::new(Code::FunctionNotFound, why).with_hint("Write trim(text)."));
+    }
+    let FunctionArguments::List(list) = args else {
+        return Ok(());
+    };
+    let lambda =
+        |arg: &FunctionArg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Lambda(_))));
+    // Functions that take nothing else are refused by their names.
+    let known = crate::functions::is_refused(name);
+    if !known && list.args.iter().any(lambda) {
+        return Err(refused(
+            &format!("{name} with a lambda"),
+            "functions-that-are-refused",
+        ));
+    }
+    Ok(())
 }
 
 fn typed_literal(literal: &mut TypedString) -> Result<(), Fault> {

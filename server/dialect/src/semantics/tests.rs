@@ -149,6 +149,10 @@ fn check(table: &[(&str, &str)]) {
 
 mod arithmetic;
 mod casts;
+mod floats;
 mod functions;
 mod queries;
 mod same_name;
+mod texts;
+mod times;
+mod unnested;

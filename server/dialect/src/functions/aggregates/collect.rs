@@ -106,7 +106,7 @@ impl Collected {
                 }
                 let better = match best {
                     None => true,
-                    Some((_, key)) => second.partial_cmp(key) == Some(*wanted),
+                    Some((_, key)) => beats(&second, key, *wanted),
                 };
                 if better {
                     self.bytes = first.size() + second.size();
@@ -159,6 +159,22 @@ impl Collected {
                 Arc::new(arrow::array::Int64Array::from(counts.clone())),
             )),
         })
+    }
+}
+
+/// Whether a key takes the place of the best so far; NaN does only where there is none.
+fn beats(key: &ScalarValue, best: &ScalarValue, wanted: Ordering) -> bool {
+    if is_nan(key) || is_nan(best) {
+        return !is_nan(key);
+    }
+    key.partial_cmp(best) == Some(wanted)
+}
+
+fn is_nan(value: &ScalarValue) -> bool {
+    match value {
+        ScalarValue::Float64(value) => value.is_some_and(f64::is_nan),
+        ScalarValue::Float32(value) => value.is_some_and(f32::is_nan),
+        _ => false,
     }
 }
 

@@ -1,22 +1,26 @@
 //! Regular expressions. Patterns are Java's in Trino and Rust's here: what Rust's engine reads differently is refused.
 
+mod folding;
+mod pattern;
+mod translate;
+
 use std::borrow::Cow;
+use std::ops::Range;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Int64Type};
-use datafusion::error::{DataFusionError, Result};
-use regex::{Captures, Regex, RegexBuilder};
+use datafusion::error::Result;
+use regex::{Captures, Regex};
 
 use super::call::Call;
 use super::lists::{build_text_lists, text_list_type};
 use super::signature::Param::{Bigint, Varchar};
 use super::signature::{Returns, generic, over};
 use super::udf::{Spec, spec};
-use crate::semantics::error::{bad_argument, not_supported};
+use crate::semantics::error::bad_argument;
+use pattern::Patterns;
 
 const UTF8: &DataType = &DataType::Utf8;
-/// Largest compiled program.
-const MAX_PROGRAM_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) static SPECS: &[Spec] = &[
     spec(
@@ -77,174 +81,32 @@ pub(super) static SPECS: &[Spec] = &[
     ),
 ];
 
-/// Remembers the last pattern: it is a constant nearly always.
-struct Patterns {
-    last: Option<(String, Regex)>,
+/// All matches. An empty one may follow at the end of another, as in Java; Rust's own iterator leaves those out.
+fn matches(regex: &Regex, text: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let found = regex
+            .find_at(text, Some(from).filter(|from| *from <= text.len())?)?
+            .range();
+        from = next_start(text, &found);
+        Some(found)
+    })
 }
 
-impl Patterns {
-    fn new() -> Self {
-        Self { last: None }
-    }
-
-    fn get(&mut self, pattern: &str) -> Result<&Regex> {
-        if self.last.as_ref().is_none_or(|(text, _)| text != pattern) {
-            self.last = Some((pattern.to_owned(), compile(pattern)?));
-        }
-        match &self.last {
-            Some((_, regex)) => Ok(regex),
-            None => Err(DataFusionError::Internal("regex cache is empty".into())),
-        }
-    }
+/// The same, with groups.
+fn captures<'t>(regex: &Regex, text: &'t str) -> impl Iterator<Item = Captures<'t>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let found = regex.captures_at(text, Some(from).filter(|from| *from <= text.len())?)?;
+        from = next_start(text, &found.get(0)?.range());
+        Some(found)
+    })
 }
 
-fn compile(pattern: &str) -> Result<Regex> {
-    let translated = translate(pattern)?;
-    RegexBuilder::new(&translated)
-        .size_limit(MAX_PROGRAM_BYTES)
-        .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => bad_argument("regular expression is too large"),
-            other => bad_argument(format!(
-                "invalid regular expression: {}",
-                other.to_string().lines().last().unwrap_or_default()
-            )),
-        })
-}
-
-/// Java to Rust: classes that are ASCII in Java, `$` before a final newline; refuses what Rust has not.
-fn translate(pattern: &str) -> Result<String> {
-    let refused =
-        |what: &str| not_supported(&format!("{what} in a regular expression"), "regular-expressions");
-    let mut out = String::with_capacity(pattern.len() + 16);
-    let mut chars = pattern.chars().peekable();
-    let mut class_depth = 0_usize;
-    let mut quantified = false;
-    while let Some(ch) = chars.next() {
-        let after_quantifier = quantified;
-        quantified = false;
-        match ch {
-            '\\' => {
-                let Some(next) = chars.next() else {
-                    return Err(bad_argument("invalid regular expression: \\ at end of pattern"));
-                };
-                translate_escape(next, class_depth > 0, &mut out, &mut chars)?;
-            }
-            '[' => {
-                if class_depth > 0 {
-                    return Err(refused("a nested character class"));
-                }
-                class_depth += 1;
-                out.push('[');
-                if chars.peek() == Some(&'^') {
-                    chars.next();
-                    out.push('^');
-                }
-            }
-            ']' if class_depth > 0 => {
-                class_depth -= 1;
-                out.push(']');
-            }
-            '&' if class_depth > 0 && chars.peek() == Some(&'&') => {
-                return Err(refused("a class intersection"));
-            }
-            // Set operators of Rust's classes, plain characters in Java's.
-            '~' | '-' if class_depth > 0 && chars.peek() == Some(&ch) => {
-                chars.next();
-                out.push_str(if ch == '~' { "\\~\\~" } else { "\\-\\-" });
-            }
-            _ if class_depth > 0 => out.push(ch),
-            '(' if chars.peek() == Some(&'?') => {
-                chars.next();
-                out.push_str("(?");
-                match chars.peek() {
-                    Some('=' | '!' | '>') => return Err(refused("look-around or an atomic group")),
-                    Some('<') => {
-                        chars.next();
-                        if matches!(chars.peek(), Some('=' | '!')) {
-                            return Err(refused("look-behind"));
-                        }
-                        out.push_str("P<");
-                    }
-                    // Flags mean the same only for these.
-                    Some(':' | 'i' | 's' | '-') => {}
-                    _ => return Err(refused("this group or flag")),
-                }
-            }
-            '$' => out.push_str("(?:\\n?\\z)"),
-            '.' => out.push('.'),
-            '+' if after_quantifier => return Err(refused("a possessive quantifier")),
-            '*' | '+' | '?' | '}' => {
-                out.push(ch);
-                quantified = true;
-            }
-            other => out.push(other),
-        }
-    }
-    Ok(out)
-}
-
-fn translate_escape(
-    next: char,
-    in_class: bool,
-    out: &mut String,
-    chars: &mut std::iter::Peekable<std::str::Chars<'_>>,
-) -> Result<()> {
-    let refused =
-        |what: &str| not_supported(&format!("{what} in a regular expression"), "regular-expressions");
-    let (inside, negated) = match next {
-        'd' | 'D' => ("0-9", next == 'D'),
-        'w' | 'W' => ("0-9A-Za-z_", next == 'W'),
-        's' | 'S' => ("\\t\\n\\x0B\\x0C\\r ", next == 'S'),
-        '1'..='9' | 'k' => return Err(refused("a back-reference")),
-        'Q' | 'E' | 'G' | 'Z' | 'R' | 'X' | 'N' | 'h' | 'H' | 'v' | 'V' | 'c' | 'e' | '0' => {
-            return Err(refused(&format!("\\{next}")));
-        }
-        'u' => {
-            let digits: String = chars.by_ref().take(4).collect();
-            out.push_str(&format!("\\x{{{digits}}}"));
-            return Ok(());
-        }
-        'p' | 'P' => {
-            if chars.peek() == Some(&'{') {
-                let name: String = chars.clone().skip(1).take_while(|c| *c != '}').collect();
-                // The POSIX names are ASCII in Java and unknown to Rust.
-                if !matches!(
-                    name.as_str(),
-                    "L" | "Lu" | "Ll" | "N" | "Nd" | "P" | "S" | "Z" | "M" | "IsAlphabetic"
-                ) {
-                    return Err(refused(&format!("\\{next}{{{name}}}")));
-                }
-            }
-            out.push('\\');
-            out.push(next);
-            return Ok(());
-        }
-        'b' | 'B' if in_class => return Err(refused("\\b inside a class")),
-        // Joni's default word boundary is Unicode, as Rust's.
-        other => {
-            // Java lets any other non-letter be escaped; Rust only punctuation.
-            if other.is_alphanumeric()
-                && !matches!(other, 'a' | 'f' | 't' | 'n' | 'r' | 'x' | 'b' | 'B' | 'A' | 'z')
-            {
-                return Err(bad_argument(format!(
-                    "invalid regular expression: unknown escape \\{other}"
-                )));
-            }
-            if other.is_ascii() && !other.is_ascii_whitespace() {
-                out.push('\\');
-            }
-            out.push(if other == '/' { '/' } else { other });
-            return Ok(());
-        }
-    };
-    match (in_class, negated) {
-        (true, false) => out.push_str(inside),
-        (true, true) => return Err(refused("a negated class inside a class")),
-        (false, false) => out.push_str(&format!("[{inside}]")),
-        (false, true) => out.push_str(&format!("[^{inside}]")),
-    }
-    Ok(())
+/// Where to search after a match: behind it, and behind one more character where it is empty.
+fn next_start(text: &str, found: &Range<usize>) -> usize {
+    let step = text[found.end..].chars().next().map_or(1, char::len_utf8);
+    found.end + if found.is_empty() { step } else { 0 }
 }
 
 fn like(c: &Call) -> Result<ArrayRef> {
@@ -254,7 +116,8 @@ fn like(c: &Call) -> Result<ArrayRef> {
         let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
             return Ok(None);
         };
-        Ok(Some(patterns.get(p)?.is_match(s)))
+        let (regex, searched) = patterns.get(p)?.on(s)?;
+        Ok(Some(regex.is_match(&searched)))
     })
 }
 
@@ -343,14 +206,15 @@ fn replace(c: &Call) -> Result<ArrayRef> {
                 Some(w) => w,
             },
         };
-        let regex = patterns.get(p)?;
-        let pieces = replacement(with, regex)?;
+        let pattern = patterns.get(p)?;
+        let pieces = replacement(with, pattern.groups())?;
+        let (regex, searched) = pattern.on(s)?;
         let mut out = String::with_capacity(s.len());
         let mut from = 0;
-        for found in regex.captures_iter(s) {
+        for found in captures(regex, &searched) {
             let Some(whole) = found.get(0) else { continue };
             out.push_str(&s[from..whole.start()]);
-            expand(&pieces, &found, &mut out);
+            expand(&pieces, &found, s, &mut out);
             c.check_value(out.len())?;
             from = whole.end();
         }
@@ -359,13 +223,13 @@ fn replace(c: &Call) -> Result<ArrayRef> {
     })
 }
 
-fn expand(pieces: &[Piece], found: &Captures<'_>, out: &mut String) {
+fn expand(pieces: &[Piece], found: &Captures<'_>, text: &str, out: &mut String) {
     for piece in pieces {
-        match piece {
-            Piece::Text(text) => out.push_str(text),
-            Piece::Group(n) => out.push_str(found.get(*n).map_or("", |m| m.as_str())),
-            Piece::Named(name) => out.push_str(found.name(name).map_or("", |m| m.as_str())),
-        }
+        out.push_str(match piece {
+            Piece::Text(text) => text,
+            Piece::Group(n) => found.get(*n).map_or("", |m| &text[m.range()]),
+            Piece::Named(name) => found.name(name).map_or("", |m| &text[m.range()]),
+        });
     }
 }
 
@@ -391,12 +255,13 @@ fn extract(c: &Call) -> Result<ArrayRef> {
         let Some(wanted) = n.as_ref().map_or(Some(0), |n| n.get(r)) else {
             return Ok(None);
         };
-        let regex = patterns.get(p)?;
-        let group = group(regex, wanted)?;
+        let pattern = patterns.get(p)?;
+        let group = group(pattern.groups(), wanted)?;
+        let (regex, searched) = pattern.on(s)?;
         Ok(regex
-            .captures(s)
+            .captures(&searched)
             .and_then(|found| found.get(group))
-            .map(|m| Cow::Borrowed(m.as_str())))
+            .map(|m| Cow::Borrowed(&s[m.range()])))
     })
 }
 
@@ -411,12 +276,12 @@ fn extract_all(c: &Call) -> Result<ArrayRef> {
         let Some(wanted) = n.as_ref().map_or(Some(0), |n| n.get(r)) else {
             return Ok(None);
         };
-        let regex = patterns.get(p)?;
-        let group = group(regex, wanted)?;
+        let pattern = patterns.get(p)?;
+        let group = group(pattern.groups(), wanted)?;
+        let (regex, searched) = pattern.on(s)?;
         Ok(Some(
-            regex
-                .captures_iter(s)
-                .map(|f| f.get(group).map(|m| Cow::Borrowed(m.as_str())))
+            captures(regex, &searched)
+                .map(|f| f.get(group).map(|m| Cow::Borrowed(&s[m.range()])))
                 .collect(),
         ))
     })
@@ -429,13 +294,15 @@ fn split(c: &Call) -> Result<ArrayRef> {
         let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
             return Ok(None);
         };
-        Ok(Some(
-            patterns
-                .get(p)?
-                .split(s)
-                .map(|part| Some(Cow::Borrowed(part)))
-                .collect(),
-        ))
+        let (regex, searched) = patterns.get(p)?.on(s)?;
+        let mut parts = Vec::new();
+        let mut from = 0;
+        for found in matches(regex, &searched) {
+            parts.push(Some(Cow::Borrowed(&s[from..found.start])));
+            from = found.end;
+        }
+        parts.push(Some(Cow::Borrowed(&s[from..])));
+        Ok(Some(parts))
     })
 }
 
@@ -446,7 +313,8 @@ fn count(c: &Call) -> Result<ArrayRef> {
         let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
             return Ok(None);
         };
-        Ok(Some(patterns.get(p)?.find_iter(s).count() as i64))
+        let (regex, searched) = patterns.get(p)?.on(s)?;
+        Ok(Some(matches(regex, &searched).count() as i64))
     })
 }
 
@@ -458,10 +326,10 @@ fn position(c: &Call) -> Result<ArrayRef> {
         let (Some(s), Some(p)) = (a.get(r), p.get(r)) else {
             return Ok(None);
         };
+        let (regex, searched) = patterns.get(p)?.on(s)?;
         Ok(Some(
-            patterns
-                .get(p)?
-                .find(s)
+            regex
+                .find(&searched)
                 .map_or(-1, |m| s[..m.start()].chars().count() as i64 + 1),
         ))
     })
