@@ -157,15 +157,11 @@ impl PhysicalExpr for OrderedLogic {
         let [left, right] = &self.sides;
         let left = left.evaluate(batch)?.into_array(batch.num_rows())?;
         let left = as_boolean_array(&left)?;
-        let decided = match self.op {
+        // A NULL of the left side decides nothing.
+        let decided = without_nulls(match self.op {
             Operator::Or => left.clone(),
             _ => not(left)?,
-        };
-        // A NULL of the left side decides nothing.
-        let decided = match decided.null_count() {
-            0 => decided,
-            _ => prep_null_mask_filter(&decided),
-        };
+        });
         let open = not(&decided)?;
         if !open.has_true() {
             return Ok(ColumnarValue::Array(Arc::new(left.clone())));
@@ -195,6 +191,14 @@ impl PhysicalExpr for OrderedLogic {
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// The same conditions with false for NULL.
+pub(crate) fn without_nulls(conditions: BooleanArray) -> BooleanArray {
+    match conditions.null_count() {
+        0 => conditions,
+        _ => prep_null_mask_filter(&conditions),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
-use datafusion::arrow::compute::{and, prep_null_mask_filter};
+use datafusion::arrow::compute::and;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, TimeUnit};
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -14,7 +14,7 @@ use owlake_catalog::{CatalogStore, Domains, Partition, PartitionValue, Table};
 
 use crate::context::ScanContext;
 use crate::error::ScanError;
-use crate::guarded::guarded;
+use crate::guarded::{guarded, without_nulls};
 use crate::location::Location;
 use crate::parquet_scan::rounding::rounded;
 
@@ -250,8 +250,7 @@ impl PartitionFilter {
             let verdict = verdict
                 .as_boolean_opt()
                 .ok_or_else(|| DataFusionError::Internal("a partition filter is not boolean".to_owned()))?;
-            let holds = prep_null_mask_filter(verdict);
-            keep = and(&keep, &holds)?;
+            keep = and(&keep, &without_nulls(verdict.clone()))?;
         }
         let keep = keep.values().iter().collect();
         Ok(keep)

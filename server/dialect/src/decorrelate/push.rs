@@ -243,8 +243,10 @@ impl Decorrelation {
     /// branch alone.
     fn push_union(&mut self, outer: &Outer, inputs: &[Arc<LogicalPlan>]) -> Result<Rows> {
         let outer_columns = outer.plan.schema().columns();
-        let (rows, at) = self.repeated(outer, inputs.len())?;
+        let (mut rows, at) = self.repeated(outer, inputs.len())?;
+        rows.columns = vec![at.clone()];
         let mut rows = self.computed(rows)?;
+        let at = rows.columns.pop().unwrap_or(at);
         let all = rows.is_row.clone();
         let mut branches: Vec<Rows> = Vec::with_capacity(inputs.len());
         for (branch, input) in inputs.iter().enumerate() {
