@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn nulls_reach_every_depth_in_lists_and_maps() {
         let outer: ArrayRef = Arc::new(StructArray::new(
-            vec![field("s", rows("no").data_type().clone(), false)].into(),
+            vec![field("s", rows("no").data_type().clone(), true)].into(),
             vec![rows("no")],
             Some(NullBuffer::from(vec![false, true, true])),
         ));

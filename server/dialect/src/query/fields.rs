@@ -5,8 +5,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
-    Value, VisitMut, VisitorMut,
+    AccessExpr, Expr, Ident, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
+    TableWithJoins, Value, VisitMut, VisitorMut,
 };
 
 /// In front of the name in `expression.name`, which the planner cannot tell from `expression['name']` otherwise.
@@ -33,6 +33,12 @@ impl VisitorMut for Fields {
         });
         self.scopes.push(relations);
         each_select(&mut query.body, &mut |select| self.name(select, outermost));
+        if let SetExpr::Select(select) = &*query.body
+            && select.distinct.is_some()
+            && let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order| &mut order.kind)
+        {
+            keys.iter_mut().for_each(|key| by_name(&mut key.expr, select));
+        }
         ControlFlow::Continue(())
     }
 
@@ -127,6 +133,17 @@ impl Fields {
     }
 }
 
+/// A field that is sorted by becomes the column that the select list has of it: of DISTINCT nothing else is left.
+fn by_name(key: &mut Expr, select: &Select) {
+    let named = select.projection.iter().find_map(|item| match item {
+        SelectItem::ExprWithAlias { expr, alias } if expr == key => Some(alias.clone()),
+        _ => None,
+    });
+    if let (Expr::CompoundIdentifier(_), Some(name)) = (&*key, named) {
+        *key = Expr::Identifier(name);
+    }
+}
+
 /// What the column of an item is called.
 fn shown(item: &SelectItem) -> Option<String> {
     match item {
@@ -209,6 +226,10 @@ mod tests {
             (
                 "SELECT x.b FROM (SELECT s.b FROM t) AS x",
                 "SELECT x.b FROM (SELECT s.b AS \"b\" FROM t) AS x",
+            ),
+            (
+                "SELECT DISTINCT s.b, t.a FROM t ORDER BY s.b, t.a DESC",
+                "SELECT DISTINCT s.b AS \"b\", t.a FROM t ORDER BY \"b\", t.a DESC",
             ),
             (
                 "SELECT 1 AS one FROM (SELECT s.b, u.b FROM t) AS x",

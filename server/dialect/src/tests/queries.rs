@@ -109,7 +109,7 @@ fn queries_are_rewritten_into_what_the_planner_reads_right() {
         ),
         (
             "SELECT a['K'].\"F\" AS x FROM t",
-            "SELECT a['K'].\"f\" AS x FROM t",
+            "SELECT a['K'].'\u{1f}f' AS x FROM t",
         ),
         (
             "SELECT a FROM t, UNNEST(t.Xs) WITH ORDINALITY AS u (X, N)",

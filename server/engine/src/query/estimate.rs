@@ -107,7 +107,12 @@ pub(super) fn refuse_over_cost(
     price: &PricePlan,
     context: &ScanContext,
 ) -> Result<(), QuotaError> {
-    let least = scans.iter().map(|s| price.cost(&counters(s, true))).sum();
+    let ahead = |scan: &ScanEstimate| Counters {
+        // Planning has listed what there is, and has paid for it.
+        list_requests: 0,
+        ..counters(scan, true)
+    };
+    let least = scans.iter().map(|s| price.cost(&ahead(s))).sum();
     context.budget.check_cost(least)
 }
 
