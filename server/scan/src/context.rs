@@ -507,7 +507,8 @@ mod tests {
         let ((a, b), ()) = futures::future::join(async { both.await.unwrap() }, release).await;
         assert_eq!(a[0] + b[0], 50);
         assert_eq!(context.budget.settled_bytes(), 50);
-        assert!(node.reserve_data(&context, &file, &[50..70], &[0]).await.is_err());
+        let beyond = std::slice::from_ref(&(50..70));
+        assert!(node.reserve_data(&context, &file, beyond, &[0]).await.is_err());
         assert_eq!(node.table_scan().data_scanned_bytes, 50);
     }
 }

@@ -463,7 +463,11 @@ async fn what_reads_and_listings_cost_is_reserved_first_and_stays_below_the_cap(
     use crate::{Ledger, PricePlan, QuotaError, Quotas, Usd};
 
     let lake = Lake::new(&[("lake/a", "0123456789"), ("lake/sub/b", "x")]);
-    let quotas = Quotas::open(Arc::new(Ledger::in_memory().unwrap()), Utc::now, None);
+    let quotas = Quotas::open(
+        Arc::new(Ledger::in_memory().unwrap()),
+        || DateTime::UNIX_EPOCH,
+        None,
+    );
     let price = PricePlan {
         get_request_usd: Usd::from_pico(100),
         head_request_usd: Usd::from_pico(10),
