@@ -151,6 +151,8 @@ class Campaign:
         place = f"--seed {self.task.seed} --data-set {self.task.number} --query {index}"
         if as_values:
             case, outcome = as_values
+        if outcome.kind == "internal":
+            outcome.ours = self.logged(outcome.detail)
         constructs = tuple(labels(case)) + (() if as_values else features(case, tables))
         if not minimised:
             constructs = ("not minimised", group[1])
@@ -160,6 +162,13 @@ class Campaign:
         )
         if minimised and self.task.verbose:
             print(f"{place}: {outcome.kind} {outcome.detail[:200]}\n{script}\n", flush=True)
+
+    def logged(self, detail):
+        """What the server's log says about the query that an error names."""
+        query = re.search(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", detail)
+        text = (self.root.parent / "log").read_text(errors="replace")
+        lines = [line for line in text.splitlines() if "panicked" in line or query and query.group() in line]
+        return "\n".join(f"  log: {line[:1500]}" for line in lines[-3:])
 
     def with_less_data(self, case, outcome):
         """The tables and case made smaller, in another database."""
