@@ -102,6 +102,9 @@ def main():
                 results.append(result)
                 for line in result.log:
                     print(line)
+                # A run that is ended early has said at least where to look.
+                for finding in result.findings:
+                    print(f"{finding.kind}: {finding.place}: {finding.detail[:100]}", file=sys.stderr, flush=True)
         if server.ended():
             print(f"THE SERVER ENDED: {server.last_words()}")
     finally:
