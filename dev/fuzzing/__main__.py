@@ -82,12 +82,13 @@ def print_findings(findings, most):
         print(f"\n... and {len(order) - most} more groups")
 
 
-def print_counter(title, counter, most=60):
-    """Counts, the largest first."""
+def print_counter(title, counter, most=60, examples=None):
+    """Counts, the largest first, with a place for each."""
     if counter:
         print(f"\n{title}")
         for text, count in sorted(counter.items(), key=lambda pair: (-pair[1], pair[0]))[:most]:
-            print(f"  {count:6}  {text}")
+            place = f"  [{examples[text]}]" if examples else ""
+            print(f"  {count:6}  {text}{place}")
 
 
 def main():
@@ -104,7 +105,11 @@ def main():
                     print(line)
                 # A run that is ended early has said at least where to look.
                 for finding in result.findings:
-                    print(f"{finding.kind}: {finding.place}: {finding.detail[:100]}", file=sys.stderr, flush=True)
+                    print(
+                        f"{finding.kind}: {finding.place}: {finding.detail[:100]}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
         if server.ended():
             print(f"THE SERVER ENDED: {server.last_words()}")
     finally:
@@ -117,7 +122,10 @@ def main():
         for name in ("statuses", "refusals", "unanswered", "constructs", "oracles")
     }
     print_findings(findings, options.show)
-    print_counter("refused:", total["refusals"])
+    examples = {}
+    for result in reversed(results):
+        examples.update(result.examples)
+    print_counter("refused:", total["refusals"], examples=examples)
     print_counter("not compared:", total["unanswered"], 10)
     if options.constructs:
         print_counter("constructs:", total["constructs"], 200)

@@ -58,6 +58,8 @@ class Result:
 
     statuses: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     refusals: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    # Where each refusal came first.
+    examples: dict = dataclasses.field(default_factory=dict)
     unanswered: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     constructs: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     oracles: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -121,6 +123,9 @@ class Campaign:
         result.constructs.update(labels(case))
         if outcome.status == REFUSED:
             result.refusals[reason(outcome.detail)] += 1
+            result.examples.setdefault(
+                reason(outcome.detail), f"--data-set {self.task.number} --query {index}"
+            )
         elif outcome.status == DIFFERENT:
             self.found(index, case, outcome)
         elif outcome.status != AGREE:

@@ -29,7 +29,7 @@ PLAIN_FILES = Writing(form="plain")
 # What no user should read.
 INSIDE = re.compile(
     r"Physical plan does not support|Ident ?\{|sqltorel|__datafusion|__correlated|__scalar_sq|__always_true|Arrow error"
-    r"|Expr\(|column1|null_aware|OuterReferenceColumn|ScalarSubquery|LogicalPlan|_sq_\d"
+    r"|Expr\(|column1|null_aware|OuterReferenceColumn|ScalarSubquery|LogicalPlan|_sq_\d|subquery_\d"
     r"|a file cannot be read|of this scan|SchemaError|DataFusion|internal error|This was likely|panick"
 )
 # Errors of single rows: no generated expression can have one, in the order that Trino evaluates.

@@ -322,7 +322,9 @@ class Queries(Expressions, Subqueries, Sources, Aggregates):
                 order = self.first_by_expression(body, order)
             if isinstance(body, Select):
                 # Whether -0 comes before 0 is not the same everywhere: here is none.
-                items = [Expression(i.type, "($0 + 0E0)", (i,)) if i.type == DOUBLE else i for i in body.items]
+                items = [
+                    Expression(i.type, "($0 + 0E0)", (i,)) if i.type == DOUBLE else i for i in body.items
+                ]
                 body = body.changed(items=tuple(items))
             elif any(column.type == DOUBLE for column in result_columns(body)):
                 return body
