@@ -6,11 +6,12 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection};
 
 use super::join_groups::{self, Remotes};
 use crate::connector::remote_catalog;
+use crate::logical_rules::rules_without_fields_first;
 use crate::resolve::Resolver;
 
 /// Name of the tables that stand for parts of a plan.
@@ -26,7 +27,7 @@ pub(crate) fn optimize(
     resolver: &Resolver,
     current: &str,
 ) -> Result<LogicalPlan> {
-    let optimized = state.optimize(plan)?;
+    let optimized = optimized(state, plan)?;
     if remote_catalog(plan, resolver, current).is_none() {
         return Ok(optimized);
     }
@@ -39,6 +40,15 @@ pub(crate) fn optimize(
     };
     let folded = optimized.transform_down_with_subqueries(|node| parts.replaced(node))?;
     Ok(folded.data)
+}
+
+/// The plan after the engine's rules. Where they fail, it is planned once more without those that a plan can do without.
+fn optimized(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
+    state.optimize(plan).or_else(|error| {
+        let builder = SessionStateBuilder::new_from_existing(state.clone());
+        let state = builder.with_optimizer_rules(rules_without_fields_first()).build();
+        state.optimize(plan).map_err(|_| error)
+    })
 }
 
 struct Databases<'a> {

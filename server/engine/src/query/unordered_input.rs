@@ -1,6 +1,7 @@
-//! Aggregates do not see the order of their input where a sort or a window below makes one. DataFusion 55 moves the
-//! limit of a sort below an aggregate whose input has that order, and loses groups; with grouping sets it takes an order
-//! of the input for one of the groups.
+//! What operators may not know of their input, since DataFusion 55 concludes wrongly from it. Aggregates do not see the
+//! order that a sort or a window below makes: the limit of a sort would be moved below the aggregate, and with grouping
+//! sets an order of the input is taken for one of the groups. Nobody sees the constants of the parts of a union: a column
+//! that is another constant in each part is taken for sorted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,13 +18,15 @@ use datafusion::physical_plan::filter_pushdown::{
     FilterPushdownPropagation,
 };
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
     replace_children_if_necessary,
 };
 
-/// Puts an [`UnorderedExec`] below each aggregate over sorts and windows. Runs before the rules that look at orders.
+/// Puts an [`UnorderedExec`] below each aggregate over sorts and windows, and above each union of parts with constants.
+/// Runs before the rules that look at orders.
 #[derive(Debug, Default)]
 pub(crate) struct UnorderedAggregates;
 
@@ -34,6 +37,9 @@ impl PhysicalOptimizerRule for UnorderedAggregates {
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let done = plan.transform_up(|node| {
+            if node.is::<UnionExec>() && node.children().into_iter().any(has_constants) {
+                return Ok(Transformed::yes(Arc::new(UnorderedExec::new(node)) as _));
+            }
             let Some(aggregate) = node.downcast_ref::<AggregateExec>() else {
                 return Ok(Transformed::no(node));
             };
@@ -56,13 +62,17 @@ impl PhysicalOptimizerRule for UnorderedAggregates {
     }
 }
 
+fn has_constants(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    !plan.equivalence_properties().constants().is_empty()
+}
+
 fn makes_order(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     plan.exists(|node| {
         Ok(node.is::<SortExec>() || node.is::<WindowAggExec>() || node.is::<BoundedWindowAggExec>())
     })
 }
 
-/// The rows of its input, of which it says no order.
+/// The rows of its input, of which it says neither order nor constants.
 #[derive(Debug)]
 struct UnorderedExec {
     input: Arc<dyn ExecutionPlan>,
@@ -101,6 +111,10 @@ impl ExecutionPlan for UnorderedExec {
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         vec![&self.input]
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        true
     }
 
     fn apply_expressions(

@@ -81,6 +81,7 @@ fn collect<'p>(
         | "BoundedWindowAggExec"
         | "CooperativeExec"
         | "UnnestExec"
+        | "UnorderedExec"
         | "ScalarSubqueryExec" => (Drained::Surely, Drained::Surely),
         // The build side is collected whatever the probe side holds.
         "HashJoinExec" if keeps_probe_rows(plan) => (Drained::Surely, Drained::Surely),
