@@ -229,7 +229,7 @@ mod tests {
             ),
             (
                 "SELECT DISTINCT s.b, t.a FROM t ORDER BY s.b, t.a DESC",
-                "SELECT DISTINCT s.b AS \"b\", t.a FROM t ORDER BY \"b\", t.a DESC",
+                "SELECT DISTINCT s.b AS \"b\", t.a FROM t ORDER BY \"b\" NULLS LAST, t.a DESC NULLS LAST",
             ),
             (
                 "SELECT 1 AS one FROM (SELECT s.b, u.b FROM t) AS x",
