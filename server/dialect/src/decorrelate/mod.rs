@@ -34,7 +34,12 @@ use crate::semantics::fault_from_datafusion;
 /// # Errors
 /// `NOT_SUPPORTED` for the few forms of correlation that have no plan here.
 pub fn decorrelate(plan: LogicalPlan) -> Result<LogicalPlan, Fault> {
-    Decorrelation::default().plan(plan).map_err(|error| {
+    let done = Decorrelation::default().plan(plan);
+    let done = done.and_then(|plan| match attach::is_correlated(&plan) {
+        true => Err(unsupported("a correlated subquery in this place")),
+        false => Ok(plan),
+    });
+    done.map_err(|error| {
         fault_from_datafusion(&error).unwrap_or_else(|| {
             Fault::new(Code::GenericInternalError, "A subquery could not be planned").with_source(error)
         })

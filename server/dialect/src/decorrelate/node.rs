@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier, Sort as SortExpr};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
 use super::attach::{Attach, is_correlated, needs_join};
 use super::predicate::{Existence, Quantified, existence, is_not_false, values};
 use super::push_join::conditions;
+use super::rows::over;
 use super::{Decorrelation, project, unsupported};
 
 impl Decorrelation {
@@ -71,6 +72,7 @@ impl Decorrelation {
             }
             LogicalPlan::Sort(Sort { expr, input, fetch }) => {
                 let columns = columns(input.schema());
+                let (expr, input) = self.keys_below(expr, input)?;
                 let (keys, input) =
                     self.attached(expr.iter().map(|key| key.expr.clone()).collect(), input)?;
                 let keys = expr.into_iter().zip(keys);
@@ -80,6 +82,38 @@ impl Decorrelation {
             }
             _ => Err(unsupported("a correlated subquery in this place")),
         }
+    }
+
+    /// ORDER BY may use columns that SELECT leaves out: keys with subqueries are computed below the projection, beside
+    /// what it keeps.
+    fn keys_below(
+        &mut self,
+        mut keys: Vec<SortExpr>,
+        input: Arc<LogicalPlan>,
+    ) -> Result<(Vec<SortExpr>, Arc<LogicalPlan>)> {
+        let LogicalPlan::Projection(projection) = input.as_ref() else {
+            return Ok((keys, input));
+        };
+        let exprs: Vec<Expr> = projection
+            .expr
+            .iter()
+            .map(|expr| expr.clone().unalias())
+            .collect();
+        let mut attach = Attach {
+            names: self,
+            inputs: vec![projection.input.as_ref().clone()],
+        };
+        let mut kept = projection.expr.clone();
+        for key in keys.iter_mut().filter(|key| needs_join(&key.expr)) {
+            let expr = std::mem::take(&mut key.expr);
+            let below = over(expr, &projection.schema, &exprs, &DFSchema::empty())?;
+            let below = attach.value(below, false)?;
+            let (named, column) = attach.names.named(below);
+            kept.push(named);
+            key.expr = Expr::Column(column);
+        }
+        let below = attach.inputs.pop().unwrap_or_default();
+        Ok((keys, Arc::new(project(below, kept)?)))
     }
 
     /// Expressions over `input` without subqueries, under the names that they had.

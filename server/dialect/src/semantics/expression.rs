@@ -374,6 +374,13 @@ fn scalar_call(mut call: ScalarFunction, schema: &DFSchema) -> Result<Expr> {
             arithmetic::interval_type(arg).map(lit)
         }
         _ if internal::takes_doubles(&call) => double_args(call, schema).map(Expr::ScalarFunction),
+        // Of a map the planner would take `value.name` for a subscript.
+        "get_field" => match call.args.first().map(|row| ty(row, schema)).transpose()? {
+            Some(Ty::Map) => Err(type_mismatch(
+                "Expression is not of type ROW: only a row has fields",
+            )),
+            _ => Ok(Expr::ScalarFunction(call)),
+        },
         "now" => Ok(Expr::Cast(Cast::new(
             Box::new(Expr::ScalarFunction(call)),
             DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),

@@ -76,9 +76,21 @@ fn arrow(error: &ArrowError, depth: usize) -> Option<Fault> {
     }
 }
 
+/// Whether `valid` is one of two columns that a subquery calls `name`.
+fn is_hidden_twin(valid: &str, name: &str) -> bool {
+    let shown = crate::query::shown_name(valid);
+    shown != valid && shown == name
+}
+
 fn schema(error: &SchemaError) -> Fault {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
+            if valid_fields
+                .iter()
+                .any(|valid| is_hidden_twin(&valid.name, &field.name))
+            {
+                return Fault::new(Code::SyntaxError, format!("Column '{}' is ambiguous", field.name));
+            }
             let fault = Fault::new(
                 Code::ColumnNotFound,
                 format!("Column '{}' cannot be resolved", field.flat_name()),

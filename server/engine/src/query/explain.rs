@@ -14,7 +14,7 @@ use crate::connector::remote_catalog;
 use crate::error::fault_from;
 use crate::query::estimate::{Estimate, FULL};
 use crate::query::physical::Purpose;
-use crate::query::pushdown::optimize;
+use crate::query::pushdown::{Rules, loses_names, optimize};
 use crate::query::repeats::Wanted;
 use crate::query::run::{Attempt, RunningQuery, Source, ended};
 use crate::runtime::caught;
@@ -39,7 +39,12 @@ impl RunningQuery {
             let resolver = Arc::clone(&self.shared.resolver);
             let current = self.context.settings.catalog.clone();
             let work = async move {
-                let optimized = optimize(&state, &plan, &resolver, &current).map_err(fault_from)?;
+                let optimized = optimize(&state, &plan, &resolver, &current, Rules::All)
+                    .or_else(|error| match loses_names(&error) {
+                        true => optimize(&state, &plan, &resolver, &current, Rules::WithoutFieldsFirst),
+                        false => Err(error),
+                    })
+                    .map_err(fault_from)?;
                 Ok(optimized.display_indent().to_string())
             };
             let text = self.guarded(self.shared.runtimes.plan(caught(work))).await?;

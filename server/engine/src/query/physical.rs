@@ -1,9 +1,12 @@
 //! From the logical plan to the physical one: listings and footers are read here, caps refuse what is proven to pass
 //! them, and the receipt learns what the plan will read.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use owlake_dialect::semantics::widest_row;
 use owlake_fault::Fault;
@@ -16,9 +19,10 @@ use crate::error::fault_from;
 use crate::query::build_sides;
 use crate::query::estimate::{AT_HAND, bounds, refuse_over_cost};
 use crate::query::pieces::{rows_at_a_time, with_rows_at_a_time};
-use crate::query::pushdown::optimize;
+use crate::query::pushdown::{Rules, loses_names, optimize};
 use crate::query::repeats::watched;
 use crate::query::run::{RunningQuery, ended};
+use crate::resolve::Resolver;
 use crate::reuse::{Found, Reuse};
 use crate::runtime::caught;
 
@@ -50,14 +54,12 @@ impl RunningQuery {
         let remote = remote_catalog(&plan, &self.shared.resolver, current).is_some();
         let (resolver, current) = (Arc::clone(&self.shared.resolver), current.clone());
         let work = async move {
-            let optimized = optimize(&state, &plan, &resolver, &current).map_err(fault_from)?;
-            let rows = rows_at_a_time(widest_row(&optimized), state.config().batch_size());
-            if let Some(rows) = rows {
-                with_rows_at_a_time(&mut state, rows);
+            let rest = (&*resolver, current.as_str());
+            let mut made = made(&mut state, &plan, rest, Rules::All).await;
+            if made.as_ref().is_err_and(loses_names) {
+                made = self::made(&mut state, &plan, rest, Rules::WithoutFieldsFirst).await;
             }
-            let planner = state.query_planner();
-            let planned = planner.create_physical_plan(&optimized, state.as_ref()).await;
-            let plan = planned.map_err(fault_from)?;
+            let (optimized, rows, plan) = made.map_err(fault_from)?;
             let plan = if remote {
                 build_sides::told(plan).map_err(fault_from)?
             } else {
@@ -99,6 +101,23 @@ impl RunningQuery {
         open.account.timing_dependent(timing);
         Ok(plan)
     }
+}
+
+/// The optimized plan, the rows that it hands on at a time where these are fewer than usual, and the physical plan.
+async fn made(
+    state: &mut SessionState,
+    plan: &LogicalPlan,
+    (resolver, current): (&Resolver, &str),
+    rules: Rules,
+) -> Result<(LogicalPlan, Option<NonZeroUsize>, Arc<dyn ExecutionPlan>), DataFusionError> {
+    let optimized = optimize(state, plan, resolver, current, rules)?;
+    let rows = rows_at_a_time(widest_row(&optimized), state.config().batch_size());
+    if let Some(rows) = rows {
+        with_rows_at_a_time(state, rows);
+    }
+    let planner = state.query_planner();
+    let physical = planner.create_physical_plan(&optimized, state).await?;
+    Ok((optimized, rows, physical))
 }
 
 /// Refuses what is proven to pass a cap, says what the plan will read, and starts to fetch.

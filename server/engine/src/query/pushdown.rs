@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection};
 
@@ -17,6 +17,14 @@ use crate::resolve::Resolver;
 /// Name of the tables that stand for parts of a plan.
 const REMOTE: &str = "remote";
 
+/// Which of the engine's rules a plan is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rules {
+    All,
+    /// Without those that compute fields of rows early and lose names in some plans.
+    WithoutFieldsFirst,
+}
+
 /// The optimized plan, with what other databases compute as tables of theirs.
 ///
 /// After all of DataFusion's own rules: what these have pushed into a part goes with it, and what is opaque to them is
@@ -26,8 +34,16 @@ pub(crate) fn optimize(
     plan: &LogicalPlan,
     resolver: &Resolver,
     current: &str,
+    rules: Rules,
 ) -> Result<LogicalPlan> {
-    let optimized = optimized(state, plan)?;
+    let optimized = match rules {
+        Rules::All => state.optimize(plan)?,
+        Rules::WithoutFieldsFirst => {
+            let builder = SessionStateBuilder::new_from_existing(state.clone());
+            let state = builder.with_optimizer_rules(rules_without_fields_first()).build();
+            state.optimize(plan)?
+        }
+    };
     if remote_catalog(plan, resolver, current).is_none() {
         return Ok(optimized);
     }
@@ -42,13 +58,9 @@ pub(crate) fn optimize(
     Ok(folded.data)
 }
 
-/// The plan after the engine's rules. Where they fail, it is planned once more without those that a plan can do without.
-fn optimized(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
-    state.optimize(plan).or_else(|error| {
-        let builder = SessionStateBuilder::new_from_existing(state.clone());
-        let state = builder.with_optimizer_rules(rules_without_fields_first()).build();
-        state.optimize(plan).map_err(|_| error)
-    })
+/// Whether a rule failed because it lost the name of a column. The names of the statement were resolved before.
+pub(crate) fn loses_names(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::SchemaError(..))
 }
 
 struct Databases<'a> {
