@@ -65,7 +65,7 @@ impl Decorrelation {
             }) => {
                 let mut columns = columns(input.schema());
                 let (exprs, input) = self.attached(window_expr, input)?;
-                let names: Vec<Expr> = exprs.iter().map(|expr| column_of(expr)).collect();
+                let names: Vec<Expr> = exprs.iter().map(column_of).collect();
                 columns.extend(names);
                 let window = Window::try_new(exprs, Arc::new(input))?;
                 project(LogicalPlan::Window(window), columns)

@@ -108,7 +108,11 @@ pub(crate) fn comparison(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> 
         return Ok(Expr::BinaryExpr(BinaryExpr::new(left, op, right)));
     };
     if !matches!(common, DataType::Float32 | DataType::Float64) {
-        let (left, right) = (constant_to(*left, &common), constant_to(*right, &common));
+        let (left, right) = (
+            date_to(*left, &common, schema)?,
+            date_to(*right, &common, schema)?,
+        );
+        let (left, right) = (constant_to(left, &common), constant_to(right, &common));
         return Ok(Expr::BinaryExpr(BinaryExpr::new(
             Box::new(left),
             op,
@@ -120,6 +124,14 @@ pub(crate) fn comparison(binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> 
         to_type(*right, &common, schema)?,
     );
     Ok(float(left, op, right))
+}
+
+/// A date in the unit of the timestamp that it meets: the planner would take nanoseconds, which end in 2262.
+fn date_to(expr: Expr, common: &DataType, schema: &DFSchema) -> Result<Expr> {
+    match (field_of(&expr, schema)?.data_type(), common) {
+        (DataType::Date32, DataType::Timestamp(..)) => to_type(expr, common, schema),
+        _ => Ok(expr),
+    }
 }
 
 /// Puts a cast around an expression of another type.

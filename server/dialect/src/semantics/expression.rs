@@ -6,15 +6,15 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::expr::{AggregateFunctionParams, InList, Like, ScalarFunction};
+use datafusion::logical_expr::expr::{AggregateFunctionParams, InList, ScalarFunction};
 use datafusion::logical_expr::{
     AggregateUDF, Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Operator, TryCast, lit,
 };
 
 use super::compare::{comparison, field_of, is_comparison, is_parameter, require_common, to_type, ty};
-use super::error::{bad_argument, not_supported, out_of_range, type_mismatch};
+use super::error::{not_supported, out_of_range, type_mismatch};
 use super::ty::{Ty, common_type};
-use super::{arithmetic, cast, float_order, window};
+use super::{arithmetic, cast, float_order, like, window};
 use crate::functions::internal;
 
 /// Aggregates whose answer does not depend on the order of their input; DataFusion 55 fails on an ORDER BY in them.
@@ -65,7 +65,7 @@ fn rewrite_one(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             }
             Ok(Expr::SetComparison(q))
         }
-        Expr::Like(like) => like_pattern(like, schema),
+        Expr::Like(like) => like::pattern(like, schema),
         Expr::SimilarTo(_) => Err(not_supported("SIMILAR TO", "syntax")),
         Expr::Case(case) => case_types(case, schema),
         Expr::Cast(Cast { expr, field }) => cast::cast(*expr, field, false, schema),
@@ -225,63 +225,6 @@ fn in_list(list: InList, schema: &DFSchema) -> Result<Expr> {
     } else {
         any
     })
-}
-
-/// Trino's LIKE has no escape character unless one is given; Arrow's always takes the backslash.
-fn like_pattern(mut like: Like, schema: &DFSchema) -> Result<Expr> {
-    if like.case_insensitive {
-        return Err(not_supported("ILIKE", "syntax"));
-    }
-    for side in [&like.expr, &like.pattern] {
-        let found = ty(side, schema)?;
-        if !matches!(found, Ty::Varchar | Ty::Unknown) && !is_parameter(side) {
-            return Err(type_mismatch(format!(
-                "Left side and pattern of LIKE must be varchar (actual: {found})"
-            )));
-        }
-    }
-    let escape = like.escape_char.take();
-    *like.pattern = match (*like.pattern, escape) {
-        (Expr::Literal(value, metadata), escape) => match value.try_as_str().flatten() {
-            None => Expr::Literal(value, metadata),
-            Some(text) => lit(arrow_pattern(text, escape)?),
-        },
-        (pattern, None) => internal::call("replace", vec![pattern, lit("\\"), lit("\\\\")]),
-        (_, Some(_)) => {
-            return Err(not_supported(
-                "LIKE with ESCAPE and a pattern that is not a literal",
-                "like",
-            ));
-        }
-    };
-    Ok(Expr::Like(like))
-}
-
-fn arrow_pattern(pattern: &str, escape: Option<char>) -> Result<String> {
-    let mut out = String::with_capacity(pattern.len() + 8);
-    let mut chars = pattern.chars();
-    while let Some(ch) = chars.next() {
-        if Some(ch) == escape {
-            let next = chars
-                .next()
-                .filter(|n| matches!(n, '%' | '_') || Some(*n) == escape);
-            let Some(next) = next else {
-                return Err(bad_argument(
-                    "Escape character must be followed by '%', '_' or the escape character itself",
-                ));
-            };
-            if matches!(next, '%' | '_' | '\\') {
-                out.push('\\');
-            }
-            out.push(next);
-        } else {
-            if ch == '\\' {
-                out.push('\\');
-            }
-            out.push(ch);
-        }
-    }
-    Ok(out)
 }
 
 /// Conditions are boolean, the operand meets every WHEN, results take their common type.

@@ -13,6 +13,7 @@ mod expression;
 mod faults;
 mod float_keys;
 mod float_order;
+mod like;
 mod plan;
 mod set_operations;
 mod sql_types;

@@ -70,10 +70,10 @@ fn ordered(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execution
             let join = NestedLoopJoinExec::try_new(left, right, Some(filter), join.join_type(), projection)?;
             return Ok(Transformed::yes(Arc::new(join)));
         }
-    } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
-        if let Some(aggregate) = ordered_aggregate(aggregate)? {
-            return Ok(Transformed::yes(Arc::new(aggregate)));
-        }
+    } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>()
+        && let Some(aggregate) = ordered_aggregate(aggregate)?
+    {
+        return Ok(Transformed::yes(Arc::new(aggregate)));
     }
     Ok(Transformed::no(plan))
 }
