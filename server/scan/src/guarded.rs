@@ -25,6 +25,7 @@ const NEVER_FAIL: &[&str] = &[
     "$float_lt",
     "$float_le",
     "$float_normal",
+    "$float_order",
     "coalesce",
     "length",
     "lower",

@@ -15,6 +15,8 @@ use super::rows::{Rows, case_when, expr_refers_to, over};
 const NULL_WITHOUT_INPUT: &[&str] = &[
     "min",
     "max",
+    "$min",
+    "$max",
     "sum",
     "avg",
     "stddev",

@@ -222,7 +222,7 @@ mod tests {
             ("SELECT d.t.a.b FROM d.t", "SELECT d.t.a.b AS \"b\" FROM d.t"),
             ("SELECT u.a FROM t AS u", "SELECT u.a FROM t AS u"),
             ("SELECT t.a FROM t AS u", "SELECT t.a AS \"a\" FROM t AS u"),
-            ("SELECT s.b, * FROM t", "SELECT s.b, * FROM t"),
+            ("SELECT s.b, * FROM t", "SELECT s.b AS \"b!0\", * FROM t"),
             (
                 "SELECT x.b FROM (SELECT s.b FROM t) AS x",
                 "SELECT x.b FROM (SELECT s.b AS \"b\" FROM t) AS x",
@@ -233,7 +233,7 @@ mod tests {
             ),
             (
                 "SELECT 1 AS one FROM (SELECT s.b, u.b FROM t) AS x",
-                "SELECT 1 AS one FROM (SELECT s.b, u.b FROM t) AS x",
+                "SELECT 1 AS one FROM (SELECT s.b AS \"b!0\", u.b AS \"b!1\" FROM t) AS x",
             ),
             (
                 "SELECT s.b AS z, l[1].b FROM t",

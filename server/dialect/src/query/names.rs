@@ -107,8 +107,8 @@ fn columns(select: &mut Select) -> Outcome<HashSet<String>> {
             ));
         }
         let name = name.value.clone();
-        if wildcard && matches!(item, SelectItem::UnnamedExpr(_)) {
-            // A column that `*` has too.
+        if wildcard && matches!(item, SelectItem::UnnamedExpr(_)) && !name.starts_with('$') {
+            // A column that `*` may have too; hidden ones it has not.
             rename(item, Ident::with_quote('"', format!("{name}{MARK}{index}")));
             continue;
         }
@@ -233,11 +233,30 @@ mod tests {
     fn queries_further_in_and_names_of_their_own_stay_as_they_are() {
         for text in [
             "SELECT a, b, c FROM t",
-            "SELECT 1 AS x FROM (SELECT 1 AS a, 2 AS a)",
+            "SELECT 1 AS x FROM (SELECT 1 AS a, 2 AS b)",
             "SELECT DISTINCT t.id, u.id FROM t, u ORDER BY u.id",
         ] {
             assert!(!query(text).statement.to_string().contains(MARK), "{text}");
         }
+    }
+
+    #[test]
+    fn two_columns_of_one_name_further_in_have_none_that_can_be_used() {
+        for text in [
+            "SELECT y FROM (SELECT 1 AS a, 2 AS a, 3 AS y)",
+            "WITH q AS (SELECT 1 AS a, 2 AS a, 3 AS y) SELECT y FROM q",
+        ] {
+            let names = names(text);
+            assert_eq!(
+                names.iter().map(|n| shown_name(n)).collect::<Vec<_>>(),
+                ["a", "a"],
+                "{text}"
+            );
+            assert_ne!(names[0], names[1], "{text}");
+        }
+        assert!(
+            refusal("SELECT 1 FROM (SELECT 1 AS a, 2 AS a ORDER BY a)").contains("Column 'a' is ambiguous")
+        );
     }
 
     #[test]

@@ -193,8 +193,9 @@ impl<'a> Rewriter<'a> {
             false => name.clone(),
         };
         self.with_names += 1;
-        cte.alias.name.value.clone_from(&planned);
-        cte.alias.name.quote_style = Some('"');
+        if planned != name {
+            cte.alias.name = Ident::with_quote('"', &planned);
+        }
         let named = NamedQuery {
             planned,
             nodes: self.nodes,

@@ -174,3 +174,32 @@ async fn eight_clients_at_once_get_answers_or_refusals() {
     assert_eq!(one(&server.query("SELECT count(*) FROM t").await), ROWS);
     nothing_reserved(&server).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_without_an_equality_has_all_its_rows_or_is_refused() {
+    let server = lake().await;
+    for file in 0..20_i64 {
+        let rows = file * 200..file * 200 + 200;
+        let numbers = Int64Array::from_iter_values(rows.clone());
+        let texts = StringArray::from_iter_values(rows.map(|n| format!("{n:020000}")));
+        let columns = [("n", Arc::new(numbers) as Arc<dyn Array>), ("s", Arc::new(texts))];
+        let bytes = parquet(&RecordBatch::try_from_iter(columns).unwrap());
+        server
+            .store
+            .put(BUCKET, &format!("parts/{file:02}.parquet"), bytes);
+    }
+    let ddl =
+        "CREATE EXTERNAL TABLE parts (n bigint, s string) STORED AS PARQUET LOCATION 's3://test-lake/parts/'";
+    server.query(ddl).await;
+    for sql in [
+        "SELECT count(a.s || b.s) FROM parts a JOIN parts b ON b.n > a.n - 1 AND b.n < a.n + 1",
+        "SELECT count(a.s) FROM parts a LEFT JOIN parts b ON b.n > a.n - 1 AND b.n < a.n + 1 AND b.s = a.s",
+        "SELECT count(a.s) FROM parts a WHERE EXISTS (SELECT 1 FROM parts b WHERE b.n > a.n - 1 AND b.n < a.n + 1 AND b.s >= a.s)",
+    ] {
+        match run(&server.client, sql).await {
+            Ok(answer) => assert_eq!(one(&answer), ROWS, "{sql}"),
+            Err(error) => drop(refusal(sql, &error)),
+        }
+        nothing_reserved(&server).await;
+    }
+}
