@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
-use datafusion::physical_expr::PhysicalExprRef;
+use datafusion::physical_expr::{LexOrdering, PhysicalExprRef, PhysicalSortExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -14,6 +14,7 @@ use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::sorts::sort::SortExec;
 use owlake_scan::guarded;
 
 /// Gives AND and OR their order from left to right where the right side can fail. The first rule to run: what it makes
@@ -57,6 +58,17 @@ fn ordered(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execution
             let exprs: Vec<ProjectionExpr> = exprs;
             let projection = ProjectionExec::try_new(exprs, Arc::clone(projection.input()))?;
             return Ok(Transformed::yes(Arc::new(projection)));
+        }
+    } else if let Some(sort) = plan.downcast_ref::<SortExec>() {
+        // A key keeps the form of the column that a projection below computes for it.
+        let mut keys: Vec<PhysicalSortExpr> = sort.expr().iter().cloned().collect();
+        if all_ordered(keys.iter_mut().map(|key| &mut key.expr), &sort.input().schema())?
+            && let Some(keys) = LexOrdering::new(keys)
+        {
+            let sort = SortExec::new(keys, Arc::clone(sort.input()))
+                .with_fetch(sort.fetch())
+                .with_preserve_partitioning(sort.preserve_partitioning());
+            return Ok(Transformed::yes(Arc::new(sort)));
         }
     } else if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         if let Some(filter) = ordered_filter(join.filter())? {
