@@ -126,13 +126,7 @@ impl Decorrelation {
 
     /// Computes the columns that are none yet; all others of the plan stay.
     fn keeping_columns(&mut self, mut rows: Rows) -> Result<Rows> {
-        let mut exprs: Vec<Expr> = rows
-            .plan
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
+        let mut exprs = super::node::columns(rows.plan.schema());
         let plain = exprs.len();
         for expr in &mut rows.columns {
             if !matches!(expr, Expr::Column(_) | Expr::Literal(..)) {

@@ -308,7 +308,7 @@ impl Decorrelation {
         exprs.push(is_row);
         let plan = project(rows.plan, exprs)?;
         let (positions, position) = self.named(crate::query::positions(all));
-        let mut with_positions: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+        let mut with_positions = super::node::columns(plan.schema());
         with_positions.push(positions);
         lists.push(position.clone());
         let options = datafusion::common::UnnestOptions::new()

@@ -130,13 +130,7 @@ impl Decorrelation {
         let columns = std::mem::take(&mut rows.columns);
         rows.columns = vec![rows.holds(on)];
         // The columns stay in the plan: they are columns of it, or constants.
-        let mut exprs: Vec<Expr> = rows
-            .plan
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
+        let mut exprs = super::node::columns(rows.plan.schema());
         let (named, matches) = self.named(rows.columns.remove(0));
         exprs.push(named);
         rows.plan = super::project(rows.plan, exprs)?;

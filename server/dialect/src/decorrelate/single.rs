@@ -98,13 +98,7 @@ impl Decorrelation {
             };
             keys.push(key);
         }
-        let mut exprs: Vec<Expr> = pulled
-            .plan
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
+        let mut exprs = super::node::columns(pulled.plan.schema());
         let mut groups = Vec::with_capacity(keys.len());
         let mut on = Vec::with_capacity(keys.len());
         for (theirs, own) in keys {
